@@ -1,0 +1,302 @@
+import { type ErrorEntry, exitCodes } from './errors.ts';
+
+/**
+ * Every error a person can be shown, by slug, in alphabetical order. `title` is what it means in general,
+ * `next` what to do, `explain` the page of `unship explain SLUG`. What was observed comes with each error.
+ */
+export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
+  'artifact-invalid': {
+    exit: exitCodes.refused,
+    title: 'a desktop artifact is missing, empty or not what its description says',
+    next: 'build the artifacts again, then repeat the command',
+    explain:
+      'The hash, size, name or version of a file does not match latest.yml or package.json. Nothing was published: a client that downloaded it would refuse it or loop.',
+  },
+  'backup-invalid': {
+    exit: exitCodes.refused,
+    title: 'a backup is missing, damaged or does not verify',
+    next: 'unship backups, and take a new one with unship backup',
+    explain:
+      'A backup is opened, integrity-checked and hashed when it is taken and again before it is used. This one failed, so nothing that depends on it was begun.',
+  },
+  blocked: {
+    exit: exitCodes.failed,
+    title: 'a step of the rollback failed after its retries; the run waits',
+    next: 'mend the cause that the step names, then unship resume',
+    explain:
+      'A rollback is never undone by itself: that could bring the bad release back. It keeps what is done, says what is not, and goes on with unship resume, or a new unship plan.',
+  },
+  'build-failed': {
+    exit: exitCodes.failed,
+    title: 'the install or build command of the release failed',
+    next: 'read the log that is named, mend the build, release again',
+    explain: 'Building happens in a folder of its own. What serves was not touched.',
+  },
+  busy: {
+    exit: exitCodes.busy,
+    title: 'another run holds this environment',
+    next: 'wait for it, or look at it with unship status',
+    explain:
+      'One run at a time per environment. The lease ends by itself: at once when its process is dead on this host, else 10 seconds after its last sign of life. A rollback goes before a release by itself; --take-over takes the lease from an owner that lives but hangs.',
+  },
+  cancelled: {
+    exit: exitCodes.failed,
+    title: 'the run was cancelled and what it had done was undone',
+    next: 'unship show the run to see every step',
+    explain: 'Cancelling is cooperative: the step under way ends, then everything is undone in reverse order.',
+  },
+  'channel-failed': {
+    exit: exitCodes.failed,
+    title: 'a message could not be delivered',
+    next: 'tell people another way; the text is in the incident draft',
+    explain: 'A channel that is down never delays or fails a rollback.',
+  },
+  'command-failed': {
+    exit: exitCodes.failed,
+    title: 'a command of the configuration failed',
+    next: 'read its output, mend it, repeat',
+    explain: 'The program ended with an exit code other than 0, or could not be started.',
+  },
+  'commit-gone': {
+    exit: exitCodes.refused,
+    title: 'the commit is not in the repository',
+    next: 'git fetch it, or choose another release with unship releases',
+    explain: 'A shallow or pruned clone may lack it. Nothing was changed.',
+  },
+  'config-invalid': {
+    exit: exitCodes.usage,
+    title: 'the configuration has an error',
+    next: 'mend the line that is named',
+    explain:
+      'Nothing was done. A rollback does not need the file: it falls back to the configuration stored with the last release.',
+  },
+  'config-missing': {
+    exit: exitCodes.usage,
+    title: 'there is no configuration here',
+    next: 'unship init',
+    explain: 'unship.config.ts, .mjs or .json is looked for in this folder and the ones above.',
+  },
+  'consent-missing': {
+    exit: exitCodes.refused,
+    title: 'this would lose data, and nobody has consented to it',
+    next: 'read unship plan --details, then repeat with --accept-data-loss=HASH',
+    explain:
+      'The hash is the one of the plan whose loss was shown; --yes alone never consents to loss. The rows are listed per table.',
+  },
+  'data-changed-rows': {
+    exit: exitCodes.refused,
+    title: 'values the migration overwrote are kept nowhere',
+    next: 'unship plan --details',
+    explain: 'Going back would leave the rewritten values in place.',
+  },
+  'database-locked': {
+    exit: exitCodes.failed,
+    title: 'another process holds the database',
+    next: 'end the long transaction that is named, then repeat',
+    explain: 'The lock was asked for with a time limit, so that the application is not blocked. Nothing changed.',
+  },
+  'database-missing': {
+    exit: exitCodes.usage,
+    title: 'the database file is not there',
+    next: 'check `file` in the configuration',
+    explain: 'A file that was never there is not made by accident: an empty database would look healthy.',
+  },
+  declined: {
+    exit: exitCodes.refused,
+    title: 'you said no; nothing was changed',
+    next: '',
+    explain: 'Enter, Escape and the end of input change nothing.',
+  },
+  'disk-full': {
+    exit: exitCodes.refused,
+    title: 'there is not enough free disk space',
+    next: 'free some space, then repeat',
+    explain: 'Space is checked before the work begins, with room for the backup and the build.',
+  },
+  'feed-mismatch': {
+    exit: exitCodes.failed,
+    title: 'clients are not offered what they should be',
+    next: 'check that the host serves the feed folder, then unship resume',
+    explain: 'Each platform file was read as a client reads it.',
+  },
+  'fenced-out': {
+    exit: exitCodes.busy,
+    title: 'this run is no longer the holder of the environment',
+    next: 'unship status shows who is',
+    explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
+  },
+  'gateway-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the gateway does not answer',
+    next: 'unship doctor; it is started again by the next release or rollback',
+    explain: 'The gateway is the process that passes requests to the live release.',
+  },
+  'guard-unhealthy': {
+    exit: exitCodes.failed,
+    title: 'the release failed its watch',
+    next: 'unship plan',
+    explain: 'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
+  },
+  'guard-inconclusive': {
+    exit: exitCodes.failed,
+    title: 'the watch could not tell',
+    next: 'look at the checks with unship guard, then decide',
+    explain: 'The checks could not be asked. No data is not healthy.',
+  },
+  internal: {
+    exit: exitCodes.failed,
+    title: 'a defect in unship',
+    next: 'repeat with --debug and report what it prints',
+    explain: 'What was done is in the journal: unship runs, unship show.',
+  },
+  'journal-corrupt': {
+    exit: exitCodes.paused,
+    title: 'the journal does not verify',
+    next: 'unship show the run; restore the state folder from a copy if there is one',
+    explain: 'Its entries are chained by hash; one was altered or lost. The run is not continued on a guess.',
+  },
+  'loss-exceeds-consent': {
+    exit: exitCodes.refused,
+    title: 'more would be lost now than was agreed to',
+    next: 'unship plan, and consent to the new figure',
+    explain: 'The consent names a ceiling. Rows were added since. Nothing was lost.',
+  },
+  'migration-failed': {
+    exit: exitCodes.failed,
+    title: 'a migration failed',
+    next: 'mend the migration and release again',
+    explain: 'It ran in a transaction: nothing of it remains.',
+  },
+  'name-invalid': {
+    exit: exitCodes.usage,
+    title: 'this is not a name',
+    next: 'use letters, digits, dot, dash and underscore; start with a letter or digit; at most 100',
+    explain: 'Names become files and folders.',
+  },
+  'no-down-migration': {
+    exit: exitCodes.refused,
+    title: 'a migration has no way back',
+    next: 'write its down migration, or mark it `-- unship: restore-only`',
+    explain: 'No release goes out whose way back is missing.',
+  },
+  'no-target': {
+    exit: exitCodes.refused,
+    title: 'there is no release to go back to',
+    next: 'unship releases; name one with unship rollback rN',
+    explain: 'Last good means proven healthy and not quarantined, not merely previous.',
+  },
+  'not-live': {
+    exit: exitCodes.refused,
+    title: 'nothing is released here yet',
+    next: 'unship release, or unship init to adopt what is live',
+    explain: 'There is no live release to act on.',
+  },
+  'plan-stale': {
+    exit: exitCodes.refused,
+    title: 'the plan no longer fits what is there',
+    next: 'unship plan, and run the new one',
+    explain: 'Something that identifies the state has changed since it was shown. Nothing was done.',
+  },
+  'past-no-return': {
+    exit: exitCodes.refused,
+    title: 'the run is past its point of no return',
+    next: 'let it end, then unship undo',
+    explain: 'Clients may already have what was published.',
+  },
+  paused: {
+    exit: exitCodes.paused,
+    title: 'the run is paused; what was done stays done',
+    next: 'unship resume',
+    explain: 'It goes on where it stopped, in this or another process.',
+  },
+  'port-taken': {
+    exit: exitCodes.refused,
+    title: 'another process listens on the port',
+    next: 'end it, or configure another port',
+    explain: 'What serves was not touched.',
+  },
+  quarantined: {
+    exit: exitCodes.refused,
+    title: 'the release contains a quarantined commit and not its fix',
+    next: 'unship quarantine lift --fixed-by SHA COMMIT',
+    explain: 'It was rolled back before. It must not come back by itself with the next deploy.',
+  },
+  'rehearsal-failed': {
+    exit: exitCodes.refused,
+    title: 'the way back did not work on a copy',
+    next: 'read what failed, mend it, release again',
+    explain: 'Releasing and rolling back was tried on a copy first. Nothing live was changed.',
+  },
+  'schema-mismatch': {
+    exit: exitCodes.failed,
+    title: 'the live schema is not the expected one',
+    next: 'unship plan',
+    explain: 'The schema was read back from the database itself.',
+  },
+  'secret-missing': {
+    exit: exitCodes.usage,
+    title: 'a secret is not set',
+    next: 'set the environment variable that is named',
+    explain: 'Secrets are read from the environment when they are needed, at least 8 characters.',
+  },
+  'state-unsafe': {
+    exit: exitCodes.usage,
+    title: 'the state folder is not private',
+    next: 'chmod 700 it, and make it yours',
+    explain: 'It holds backups and what rollbacks are made from.',
+  },
+  'state-version': {
+    exit: exitCodes.usage,
+    title: 'the state was written by a newer unship',
+    next: 'use that version or a newer one',
+    explain: 'Older code does not guess at newer state.',
+  },
+  'step-timeout': {
+    exit: exitCodes.failed,
+    title: 'a step took longer than its limit',
+    next: 'unship resume tries it again',
+    explain: 'Its effect may have happened: the next attempt looks first.',
+  },
+  'target-gone': {
+    exit: exitCodes.refused,
+    title: 'the release can no longer be brought back',
+    next: 'unship releases, and choose another',
+    explain: 'Its build and its commit are gone, or its database state has no backup.',
+  },
+  'target-unhealthy': {
+    exit: exitCodes.refused,
+    title: 'the release to go to fails its own health check',
+    next: 'unship plan with another release',
+    explain: 'It was started beside the live one and asked. Nothing was switched.',
+  },
+  'unknown-command': {
+    exit: exitCodes.usage,
+    title: 'there is no such command or option',
+    next: 'unship --help',
+    explain: '',
+  },
+  'unknown-release': {
+    exit: exitCodes.usage,
+    title: 'there is no such release',
+    next: 'unship releases',
+    explain: 'Releases are named r1, r2, … per environment.',
+  },
+  'unknown-run': {
+    exit: exitCodes.usage,
+    title: 'there is no such run',
+    next: 'unship runs',
+    explain: '',
+  },
+  'wrong-release-live': {
+    exit: exitCodes.failed,
+    title: 'the live address answers with another release',
+    next: 'check what stands in front of the gateway, then unship resume',
+    explain: 'The address was asked from outside after the switch.',
+  },
+  'wrong-version': {
+    exit: exitCodes.paused,
+    title: 'the run was begun by another version of unship',
+    next: 'resume it with that version',
+    explain: 'A run is finished by the code that began it, or left for a person.',
+  },
+};

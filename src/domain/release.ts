@@ -1,0 +1,107 @@
+import type { Json } from './json.ts';
+
+export type SurfaceKind = 'web' | 'desktop' | 'database';
+
+/** `r1`, `r2` …: numbered per application and environment, never used twice. */
+export type ReleaseId = `r${number}`;
+
+/**
+ * What one release says about one surface. `artifact` belongs to the surface's provider: it names what was
+ * built (a folder, a deployment id, a version) and everyone else only compares it.
+ */
+export interface SurfaceRelease {
+  readonly kind: SurfaceKind;
+  /** 40 hexadecimal digits; empty for an adopted release whose commit is not known. */
+  readonly commit: string;
+  readonly artifact: Json;
+  /** What a person calls it: `r41`, `1.1.0`, `0018_moods`. */
+  readonly label: string;
+  readonly origin: 'changed' | 'carried-over';
+}
+
+/** How far a release got. */
+export type Deployment = 'pending' | 'live' | 'superseded' | 'rolled-back';
+
+/** What is known of it. Only a watch that ended healthy, or an operator's adoption, makes it good. */
+export type Health = 'unproven' | 'good' | 'bad';
+
+/** What the rehearsal of a release's way back has shown. */
+export interface RehearsalRecord {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly ok: boolean;
+  /** How long the way back took on the copy. */
+  readonly wayBackMs: number;
+  /** Rows lost on the copy. */
+  readonly rowsLost: number;
+  readonly note?: string;
+}
+
+export interface Release {
+  readonly id: ReleaseId;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly createdBy: string;
+  /** The commit that was asked for; surfaces that did not change keep their own. */
+  readonly commit: string;
+  readonly deployment: Deployment;
+  readonly health: Health;
+  readonly surfaces: { readonly [surface: string]: SurfaceRelease };
+  /** Hash of the configuration it was released with; the text itself is stored beside it. */
+  readonly configurationHash: string;
+  readonly rehearsal?: RehearsalRecord;
+}
+
+/** A commit that must not ship again, nor anything that contains it without its fix. */
+export interface QuarantinedCommit {
+  readonly commit: string;
+  readonly release: ReleaseId;
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Set once lifted: the commit that fixes or reverts it. */
+  readonly fixedBy?: string;
+}
+
+/** Newest first in `releases`, whatever order the store returned. */
+export interface History {
+  readonly releases: readonly Release[];
+  readonly quarantine: readonly QuarantinedCommit[];
+}
+
+export function releaseNumber(id: ReleaseId): number {
+  return Number(id.slice(1));
+}
+
+export function isReleaseId(text: string): text is ReleaseId {
+  return /^r[1-9][0-9]{0,8}$/.test(text);
+}
+
+export function liveRelease(history: History): Release | undefined {
+  return history.releases.find((release) => release.deployment === 'live');
+}
+
+export function findRelease(history: History, id: ReleaseId): Release | undefined {
+  return history.releases.find((release) => release.id === id);
+}
+
+/** A commit is quarantined while no fix has lifted it. */
+export function isQuarantined(history: History, commit: string): QuarantinedCommit | undefined {
+  return history.quarantine.find((entry) => entry.commit === commit && entry.fixedBy === undefined);
+}
+
+/**
+ * The newest release before `before` whose watch ended healthy and none of whose commits is quarantined:
+ * proven, not merely previous.
+ */
+export function lastGoodRelease(history: History, before?: ReleaseId): Release | undefined {
+  return history.releases.find(
+    (release) =>
+      release.health === 'good' &&
+      (before === undefined || releaseNumber(release.id) < releaseNumber(before)) &&
+      isQuarantined(history, release.commit) === undefined &&
+      Object.values(release.surfaces).every(
+        (surface) => surface.commit === '' || isQuarantined(history, surface.commit) === undefined,
+      ),
+  );
+}

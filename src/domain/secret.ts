@@ -1,0 +1,40 @@
+/**
+ * A secret by reference: the configuration holds the name of an environment variable, never the value. It
+ * prints as `***` wherever it is written; the value exists only between `reveal` and the request that needs it.
+ */
+export interface SecretReference {
+  readonly $secret: string;
+}
+
+export function isSecretReference(value: unknown): value is SecretReference {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as SecretReference).$secret === 'string'
+  );
+}
+
+/** A revealed value that does not print itself: string, JSON, template and inspection all give `***`. */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+    // What console.log and util.inspect ask for; a computed member would need this symbol declared as a type.
+    Object.defineProperty(this, Symbol.for('nodejs.util.inspect.custom'), { value: () => '***' });
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return '***';
+  }
+
+  toJSON(): string {
+    return '***';
+  }
+
+  get [Symbol.toStringTag](): string {
+    return '***';
+  }
+}

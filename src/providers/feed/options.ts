@@ -1,0 +1,24 @@
+import type { SurfaceDefinition } from '../../domain/definition.ts';
+import type { Command } from '../../domain/command.ts';
+
+export interface FeedOptions {
+  /** Folder of the desktop application inside the repository: its package.json has the version. Default `desktop`. */
+  readonly root?: string;
+  /** Folder that the static host serves and electron-updater's generic provider reads. */
+  readonly folder: string;
+  /**
+   * Where the built artifacts of a release lie, with electron-builder's own `latest*.yml` or without,
+   * relative to the configuration's folder. `{version}` and `{commit}` are filled in.
+   */
+  readonly artifacts: string;
+  /** Builds the artifacts in a clean checkout; without it they must lie in `artifacts` already. */
+  readonly build?: Command;
+  /** Where the last good code, built under a higher version, lies. Default none: `desktop standby add` takes it. */
+  readonly standby?: string;
+  /** Address clients read, for verifying what they see; without it the folder itself is read. */
+  readonly url?: string;
+}
+
+export function feed(options: FeedOptions): SurfaceDefinition<FeedOptions> {
+  return { provider: 'feed', kind: 'desktop', options };
+}

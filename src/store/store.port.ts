@@ -1,0 +1,112 @@
+import type { Json } from '../domain/json.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { History, QuarantinedCommit, Release, ReleaseId } from '../domain/release.ts';
+import type { JournalEntry, NewJournalEntry, RunSummary } from '../domain/run.ts';
+
+/** Who holds or asks for the lease. */
+export interface LeaseOwner {
+  readonly host: string;
+  readonly pid: number;
+  /** The process's start time as the operating system counts it: a reused pid is not the same owner. */
+  readonly pidStartedAt: string;
+  readonly user: string;
+  /** The command, as typed: `unship release`. */
+  readonly command: string;
+}
+
+export interface Lease {
+  readonly owner: LeaseOwner;
+  /** Grows with every change of holder; never reused. */
+  readonly fence: number;
+  readonly run: number | null;
+  readonly kind: Plan['kind'] | null;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly expiresAt: number;
+}
+
+/** `supersede`: a rollback over a release under way. `take-over`: a live but hung owner, on a person's word. */
+export type LeaseMode = 'normal' | 'supersede' | 'take-over';
+
+export interface LeaseRequest {
+  readonly owner: LeaseOwner;
+  readonly mode: LeaseMode;
+  readonly run: number | null;
+  readonly kind: Plan['kind'] | null;
+  readonly now: number;
+  readonly ttlMs: number;
+  /** Tells whether a process on this host still lives; null when it can't be told from here. */
+  isAlive(owner: LeaseOwner): boolean | null;
+}
+
+export type LeaseAnswer =
+  | { readonly granted: true; readonly lease: Lease; readonly superseded: number | null }
+  | { readonly granted: false; readonly holder: Lease };
+
+/** A word from outside to a run: an approval, a cancellation. The first of a name wins; it may come early. */
+export interface Signal {
+  readonly run: number;
+  readonly name: string;
+  readonly payload: Json;
+  readonly at: number;
+}
+
+/** An incident as the store keeps it: the file that people read is made from the journal. */
+export interface IncidentRecord {
+  readonly id: number;
+  readonly run: number;
+  readonly release: ReleaseId | null;
+  readonly openedAt: number;
+  readonly draft: string;
+}
+
+/**
+ * Durable state of one application in one environment. A call that has returned survives a crash of the
+ * process and of the machine. Calls with a `fence` change nothing and throw `fenced-out` when a newer lease
+ * has been given.
+ */
+export interface Store {
+  history(): Promise<History>;
+  /** Newest first, at most `limit`; the whole history may be large. */
+  recentReleases(limit: number): Promise<readonly Release[]>;
+  release(id: ReleaseId): Promise<Release | undefined>;
+  /** Live one, last good one before it, and the quarantine: what a plan without a named target needs. */
+  planningHistory(target?: ReleaseId): Promise<History>;
+  nextReleaseId(): Promise<ReleaseId>;
+  saveRelease(fence: number, release: Release): Promise<void>;
+  /** In one transaction: the states of several releases change together. */
+  saveReleases(fence: number, releases: readonly Release[]): Promise<void>;
+  quarantine(fence: number, entry: QuarantinedCommit): Promise<void>;
+  liftQuarantine(commit: string, fixedBy: string): Promise<boolean>;
+
+  saveConfiguration(hash: string, text: Json): Promise<void>;
+  configuration(hash: string): Promise<Json | undefined>;
+  lastConfiguration(): Promise<{ readonly hash: string; readonly text: Json } | undefined>;
+
+  /** Makes the run and its first journal entry in one transaction; returns its number. */
+  createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number>;
+  plan(run: number): Promise<Plan | undefined>;
+  runs(limit: number): Promise<readonly RunSummary[]>;
+  run(id: number): Promise<RunSummary | undefined>;
+  /** Appends with fsync; hash-chained to the entry before it. Throws `fenced-out`, `journal-corrupt`. */
+  append(fence: number, run: number, entry: NewJournalEntry): Promise<JournalEntry>;
+  /** Oldest first, its chain checked. */
+  journal(run: number): Promise<readonly JournalEntry[]>;
+
+  acquireLease(request: LeaseRequest): Promise<LeaseAnswer>;
+  /** False when the lease is no longer ours. */
+  renewLease(fence: number, run: number | null, kind: Plan['kind'] | null, expiresAt: number): Promise<boolean>;
+  releaseLease(fence: number): Promise<void>;
+  lease(): Promise<Lease | undefined>;
+
+  signal(signal: Signal): Promise<boolean>;
+  signals(run: number): Promise<readonly Signal[]>;
+
+  openIncident(incident: Omit<IncidentRecord, 'id'>): Promise<IncidentRecord>;
+  saveIncidentDraft(id: number, draft: string): Promise<void>;
+  incidents(limit: number): Promise<readonly IncidentRecord[]>;
+  incident(id: number): Promise<IncidentRecord | undefined>;
+  incidentOfRun(run: number): Promise<IncidentRecord | undefined>;
+
+  close(): Promise<void>;
+}

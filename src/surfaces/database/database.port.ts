@@ -1,0 +1,78 @@
+import type { BackupFacts, DatabaseFacts, DataAtRisk } from '../../domain/facts.ts';
+import type { ReleaseId } from '../../domain/release.ts';
+import type { LookContext, Observation, Query, WorkContext } from '../surface.port.ts';
+
+/** Migrations to apply or take back, as read at `commit`; oldest first for up, newest first for down. */
+export interface MigrationRequest {
+  readonly release: ReleaseId;
+  readonly commit: string;
+  readonly versions: readonly string[];
+}
+
+export interface MigrateDownResult {
+  /** Values and rows that the migration had overwritten or deleted, given back. */
+  readonly givenBack: number;
+  /** Values left as they are because the application had changed them since. */
+  readonly keptEdits: number;
+  /** Rows whose dropped columns or tables were archived before the down. */
+  readonly archived: number;
+  /** File that holds what was archived; null when there was nothing. */
+  readonly archive: string | null;
+  readonly fingerprint: string;
+}
+
+export interface RestoreResult {
+  readonly backup: string;
+  /** Backup of the state just before the restore, so that it can be undone. */
+  readonly safetyBackup: string;
+  readonly rowsLost: number;
+  readonly fingerprint: string;
+}
+
+/**
+ * What a database provider must be able to do. Calls are idempotent by `context.idempotencyKey` and by
+ * looking at the ledger first; every change of the live database checks `context.fence` in its own transaction.
+ */
+export interface DatabasePort {
+  observe(context: LookContext, query: Query): Promise<DatabaseFacts>;
+
+  /** Consistent copy of the live database, verified by opening it; returns at once when it exists and verifies. */
+  backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts>;
+  verifyBackup(context: LookContext, id: string): Promise<Observation>;
+
+  /**
+   * Applies migrations, each in its own transaction, and records what they overwrite. Fails with
+   * `migration-failed` (nothing of the failed one remains) or `database-locked`.
+   */
+  migrateUp(context: WorkContext, request: MigrationRequest): Promise<{ readonly fingerprint: string }>;
+
+  /** Archives what the downs drop, runs them newest first, gives rewritten values back; one transaction. */
+  migrateDown(context: WorkContext, request: MigrationRequest): Promise<MigrateDownResult>;
+
+  /**
+   * Puts the backup's content into the live database after a safety backup. Refused with `loss-exceeds-consent`
+   * when more than `maximumRowsLost` rows would be lost at that moment.
+   */
+  restore(
+    context: WorkContext,
+    request: { readonly backup: string; readonly maximumRowsLost: number },
+  ): Promise<RestoreResult>;
+
+  /** Throws `schema-mismatch` unless the live schema is this one and the ledger holds exactly these versions. */
+  verifySchema(
+    context: LookContext,
+    expected: { readonly fingerprint?: string; readonly applied: readonly string[] },
+  ): Promise<Observation>;
+
+  /** Rows that restoring this backup now would lose, per table. */
+  countRestoreRisk(context: LookContext, backup: string): Promise<DataAtRisk>;
+
+  /** The same surface on a fresh copy in `folder`. `environment` points the application at the copy. */
+  rehearsal(context: WorkContext, folder: string): Promise<RehearsalDatabase>;
+}
+
+export interface RehearsalDatabase {
+  readonly port: DatabasePort;
+  readonly environment: { readonly [name: string]: string };
+  dispose(): Promise<void>;
+}
