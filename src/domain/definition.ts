@@ -17,7 +17,10 @@ export interface EnvironmentDefinition {
   /** Asked of the live application after a switch and during the watch. */
   readonly checks?: readonly CheckDefinition[];
   readonly guard?: GuardDefinition;
-  readonly notifications?: { readonly team?: readonly ChannelDefinition[]; readonly users?: readonly ChannelDefinition[] };
+  readonly notifications?: {
+    readonly team?: readonly ChannelDefinition[];
+    readonly users?: readonly ChannelDefinition[];
+  };
   /** `required` (default): no release whose way back has not been rehearsed on a copy. */
   readonly rehearsal?: 'required' | 'off';
 }

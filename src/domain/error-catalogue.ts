@@ -43,7 +43,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.failed,
     title: 'the run was cancelled and what it had done was undone',
     next: 'unship show the run to see every step',
-    explain: 'Cancelling is cooperative: the step under way ends, then everything is undone in reverse order.',
+    explain:
+      'Cancelling is cooperative: the step under way ends, then everything is undone in reverse order.',
   },
   'channel-failed': {
     exit: exitCodes.failed,
@@ -93,7 +94,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.failed,
     title: 'another process holds the database',
     next: 'end the long transaction that is named, then repeat',
-    explain: 'The lock was asked for with a time limit, so that the application is not blocked. Nothing changed.',
+    explain:
+      'The lock was asked for with a time limit, so that the application is not blocked. Nothing changed.',
   },
   'database-missing': {
     exit: exitCodes.usage,
@@ -135,7 +137,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.failed,
     title: 'the release failed its watch',
     next: 'unship plan',
-    explain: 'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
+    explain:
+      'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
   },
   'guard-inconclusive': {
     exit: exitCodes.failed,

@@ -16,7 +16,9 @@ export interface WebFacts {
   readonly live: ReleaseId | null;
   /** Requests can be held back (queued, not refused) for a moment while both sides change. */
   readonly canHold: boolean;
-  readonly releases: { readonly [release: ReleaseId]: { readonly readiness: WebReadiness; readonly reason?: string } };
+  readonly releases: {
+    readonly [release: ReleaseId]: { readonly readiness: WebReadiness; readonly reason?: string };
+  };
   readonly measurements: {
     /** The application's own start in ms, as last measured; 0 when never. */
     readonly startMs: number;
@@ -45,7 +47,11 @@ export interface MigrationFacts {
   /** Code from after this migration runs on the schema before it. */
   readonly newCodeRuns: Compatibility;
   /** It updates, deletes or rebuilds rows that existed before. */
-  readonly changesRows: { readonly holds: boolean; readonly tables: readonly string[]; readonly reason: string };
+  readonly changesRows: {
+    readonly holds: boolean;
+    readonly tables: readonly string[];
+    readonly reason: string;
+  };
   /** Where the values it overwrote are kept: recorded exactly, only in the backup, or nowhere. */
   readonly preImages: 'recorded' | 'backup' | 'none' | 'not-needed';
 }
@@ -110,7 +116,9 @@ export interface DesktopFacts {
   readonly kind: 'desktop';
   /** The version that a client is offered now; null for an empty feed. */
   readonly offered: string | null;
-  readonly versions: { readonly [version: string]: { readonly status: DesktopStatus; readonly commit: string } };
+  readonly versions: {
+    readonly [version: string]: { readonly status: DesktopStatus; readonly commit: string };
+  };
   /** The last good code built under a higher version, ready to publish. */
   readonly standby: { readonly version: string; readonly commit: string } | null;
   readonly measurements: { readonly clients: { readonly [version: string]: number } };

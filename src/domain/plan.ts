@@ -1,6 +1,6 @@
+import type { DataAtRisk } from './facts.ts';
 import { canonicalJson, type Json } from './json.ts';
 import type { ReleaseId, SurfaceKind } from './release.ts';
-import type { DataAtRisk } from './facts.ts';
 
 export type PlanKind = 'release' | 'rollback' | 'undo' | 'rehearsal';
 

@@ -95,7 +95,12 @@ export interface Store {
 
   acquireLease(request: LeaseRequest): Promise<LeaseAnswer>;
   /** False when the lease is no longer ours. */
-  renewLease(fence: number, run: number | null, kind: Plan['kind'] | null, expiresAt: number): Promise<boolean>;
+  renewLease(
+    fence: number,
+    run: number | null,
+    kind: Plan['kind'] | null,
+    expiresAt: number,
+  ): Promise<boolean>;
   releaseLease(fence: number): Promise<void>;
   lease(): Promise<Lease | undefined>;
 

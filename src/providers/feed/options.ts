@@ -1,5 +1,5 @@
-import type { SurfaceDefinition } from '../../domain/definition.ts';
 import type { Command } from '../../domain/command.ts';
+import type { SurfaceDefinition } from '../../domain/definition.ts';
 
 export interface FeedOptions {
   /** Folder of the desktop application inside the repository: its package.json has the version. Default `desktop`. */

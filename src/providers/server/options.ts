@@ -2,9 +2,6 @@ import type { Command } from '../../domain/command.ts';
 import type { SurfaceDefinition } from '../../domain/definition.ts';
 import type { Duration } from '../../domain/duration.ts';
 
-
-
-
 /** One's own server, this machine. */
 export interface ServerOptions {
   /** Folder of this surface inside the repository. Default `.`. */
@@ -32,8 +29,7 @@ export interface ServerOptions {
   readonly previous?: 'keep' | 'stop' | { readonly standby: NodeJS.Signals; readonly wake: NodeJS.Signals };
   /** Staged releases kept on disk. Default 5. */
   readonly keepOnDisk?: number;
-  readonly switch:
-    /** The built-in gateway listens here; put the TLS proxy in front of it. */
+  readonly switch: /** The built-in gateway listens here; put the TLS proxy in front of it. */
     | { readonly gateway: { readonly port: number; readonly host?: string } }
     /** For static sites: this symbolic link points at the live release's folder, flipped atomically. */
     | { readonly symlink: string; readonly folder?: string; readonly url?: string }

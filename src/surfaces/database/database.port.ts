@@ -1,4 +1,4 @@
-import type { BackupFacts, DatabaseFacts, DataAtRisk } from '../../domain/facts.ts';
+import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, Query, WorkContext } from '../surface.port.ts';
 
