@@ -23,6 +23,8 @@ export interface EnvironmentDefinition {
   };
   /** `required` (default): no release whose way back has not been rehearsed on a copy. */
   readonly rehearsal?: 'required' | 'off';
+  /** Kinds of runs that wait for somebody else's `unship approve`. Default none. */
+  readonly approvals?: readonly ('release' | 'rollback')[];
 }
 
 /** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `feed({ … })`. */
@@ -65,6 +67,11 @@ export interface GuardDefinition {
   readonly every?: Duration;
   /** So many failed looks in a row are a verdict. Default 3. */
   readonly failures?: number;
+  /**
+   * The desktop release is published once the watch has ended healthy (`after`, the default), or at its start
+   * (`during`), where the checks watch it too.
+   */
+  readonly desktop?: 'after' | 'during';
   /** What follows an unhealthy verdict. Default `page`: people are told and the plan is shown. */
   readonly onUnhealthy?: 'page' | 'rollback';
 }

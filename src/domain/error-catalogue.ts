@@ -5,6 +5,12 @@ import { type ErrorEntry, exitCodes } from './errors.ts';
  * `next` what to do, `explain` the page of `unship explain SLUG`. What was observed comes with each error.
  */
 export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
+  'already-there': {
+    exit: exitCodes.refused,
+    title: 'what you ask for is what is there',
+    next: 'unship status',
+    explain: 'Nothing was done. A second rollback without a name does not go further back by accident.',
+  },
   'artifact-invalid': {
     exit: exitCodes.refused,
     title: 'a desktop artifact is missing, empty or not what its description says',
@@ -77,6 +83,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship init',
     explain: 'unship.config.ts, .mjs or .json is looked for in this folder and the ones above.',
   },
+  'confirmation-needed': {
+    exit: exitCodes.refused,
+    title: 'this needs a yes, and there is nobody to ask',
+    next: 'repeat it on a terminal, or with --yes',
+    explain:
+      'Without a terminal, or with --no-input, nothing is asked: what needs a confirmation is refused. --yes gives it beforehand, but never consents to losing data.',
+  },
   'consent-missing': {
     exit: exitCodes.refused,
     title: 'this would lose data, and nobody has consented to it',
@@ -90,6 +103,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship plan --details',
     explain: 'Going back would leave the rewritten values in place.',
   },
+  'database-corrupt': {
+    exit: exitCodes.refused,
+    title: 'the file is no database, or it is damaged',
+    next: 'check `file` in the configuration; a damaged one is replaced with unship restore',
+    explain: 'SQLite itself could not read it. Nothing was changed.',
+  },
   'database-locked': {
     exit: exitCodes.failed,
     title: 'another process holds the database',
@@ -102,6 +121,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'the database file is not there',
     next: 'check `file` in the configuration',
     explain: 'A file that was never there is not made by accident: an empty database would look healthy.',
+  },
+  'database-not-wal': {
+    exit: exitCodes.refused,
+    title: 'the database does not use a write-ahead log',
+    next: 'run `PRAGMA journal_mode = WAL` on it once; the file remembers it',
+    explain:
+      'Without the log, a backup would stop every writer for as long as it takes, and a restore every reader. It is one setting of the file and needs no change in the application.',
   },
   declined: {
     exit: exitCodes.refused,
@@ -133,6 +159,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship doctor; it is started again by the next release or rollback',
     explain: 'The gateway is the process that passes requests to the live release.',
   },
+  'git-failed': {
+    exit: exitCodes.failed,
+    title: 'git could not read the repository',
+    next: 'run git status in the folder that is named, and mend what it says',
+    explain: 'Releases are made from a git repository. It was only read; nothing was changed.',
+  },
   'guard-unhealthy': {
     exit: exitCodes.failed,
     title: 'the release failed its watch',
@@ -145,6 +177,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'the watch could not tell',
     next: 'look at the checks with unship guard, then decide',
     explain: 'The checks could not be asked. No data is not healthy.',
+  },
+  'hold-unsupported': {
+    exit: exitCodes.refused,
+    title: 'requests cannot be held back on this surface',
+    next: 'use the gateway, or plan without a maintenance window',
+    explain: 'Only a surface whose traffic goes through the gateway can let requests wait.',
   },
   internal: {
     exit: exitCodes.failed,
@@ -169,6 +207,20 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'a migration failed',
     next: 'mend the migration and release again',
     explain: 'It ran in a transaction: nothing of it remains.',
+  },
+  'migration-forbidden': {
+    exit: exitCodes.refused,
+    title: 'a migration contains a statement that migrations may not have',
+    next: 'take the statement that is named out of the migration',
+    explain:
+      'ATTACH, extensions and settings of the database file reach beyond the schema, and what can not run inside a transaction could not be taken back. Nothing was changed.',
+  },
+  'migration-invalid': {
+    exit: exitCodes.usage,
+    title: 'a file in the migrations folder can not be read as a migration',
+    next: 'mend the file that is named',
+    explain:
+      'dbmate: one `-- migrate:up` and one `-- migrate:down` in a file. up-down: NAME.up.sql and NAME.down.sql. File names begin with the version.',
   },
   'name-invalid': {
     exit: exitCodes.usage,
@@ -242,6 +294,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'set the environment variable that is named',
     explain: 'Secrets are read from the environment when they are needed, at least 8 characters.',
   },
+  'source-filtered': {
+    exit: exitCodes.refused,
+    title: 'files of the commit are kept outside git',
+    next: 'commit the files themselves, or fetch them in the build command',
+    explain:
+      'Git filters (Git LFS, git-crypt) run programs that the repository names, so none is run. A release made without them would hold placeholders.',
+  },
   'state-unsafe': {
     exit: exitCodes.usage,
     title: 'the state folder is not private',
@@ -260,6 +319,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship resume tries it again',
     explain: 'Its effect may have happened: the next attempt looks first.',
   },
+  'still-serving': {
+    exit: exitCodes.refused,
+    title: 'the release still serves requests',
+    next: 'switch to another release first',
+    explain: 'What serves is not stopped or removed.',
+  },
   'target-gone': {
     exit: exitCodes.refused,
     title: 'the release can no longer be brought back',
@@ -271,6 +336,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'the release to go to fails its own health check',
     next: 'unship plan with another release',
     explain: 'It was started beside the live one and asked. Nothing was switched.',
+  },
+  'unfinished-run': {
+    exit: exitCodes.busy,
+    title: 'an earlier run has not ended',
+    next: 'unship resume, or unship cancel',
+    explain: 'It was paused, is blocked, or its process died. A rollback goes before it; a release does not.',
   },
   'unknown-command': {
     exit: exitCodes.usage,
@@ -289,6 +360,18 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'there is no such run',
     next: 'unship runs',
     explain: '',
+  },
+  'unknown-surface': {
+    exit: exitCodes.usage,
+    title: 'there is no such surface',
+    next: 'unship status lists them',
+    explain: 'Surfaces are named in the configuration.',
+  },
+  'usage-invalid': {
+    exit: exitCodes.usage,
+    title: 'the command was not understood',
+    next: 'unship help',
+    explain: 'Everything that was typed is checked before anything is read or done. Nothing was done.',
   },
   'wrong-release-live': {
     exit: exitCodes.failed,

@@ -12,7 +12,7 @@ export type WebReadiness = 'warm' | 'on-disk' | 'rebuildable' | 'gone';
 
 export interface WebFacts {
   readonly kind: 'web';
-  /** The release that the live address serves; null before the first one, or when it can't be told. */
+  /** The release (the one that staged what runs) that the live address serves; null before the first one, or when it can't be told. */
   readonly live: ReleaseId | null;
   /** Requests can be held back (queued, not refused) for a moment while both sides change. */
   readonly canHold: boolean;
@@ -94,6 +94,8 @@ export interface DatabaseFacts {
   readonly fingerprint: string;
   /** Versions in the migration ledger, oldest first. */
   readonly applied: readonly string[];
+  /** Versions that the commit asked about has and the ledger lacks, oldest first; empty when none was asked. */
+  readonly pending: readonly string[];
   /** Everything known about the migrations that stand between the releases in question. */
   readonly migrations: readonly MigrationFacts[];
   readonly backups: readonly BackupFacts[];
@@ -119,6 +121,8 @@ export interface DesktopFacts {
   readonly versions: {
     readonly [version: string]: { readonly status: DesktopStatus; readonly commit: string };
   };
+  /** Version that the code of the commit asked about has; null when none was asked or it has no desktop part. */
+  readonly atCommit: string | null;
   /** The last good code built under a higher version, ready to publish. */
   readonly standby: { readonly version: string; readonly commit: string } | null;
   readonly measurements: { readonly clients: { readonly [version: string]: number } };
@@ -144,4 +148,17 @@ export function factsOf<K extends SurfaceKind>(
 ): Extract<SurfaceFacts, { kind: K }> | undefined {
   const found = facts.surfaces[surface];
   return found?.kind === kind ? (found as Extract<SurfaceFacts, { kind: K }>) : undefined;
+}
+
+/** What a database surface's release artifact is: the ledger and schema it left behind. */
+export interface DatabaseArtifact {
+  /** Versions applied, oldest first. */
+  readonly applied: readonly string[];
+  readonly fingerprint: string;
+}
+
+export const noRisk: DataAtRisk = { tables: [], dropped: [], exact: true };
+
+export function rowsLost(risk: DataAtRisk): number {
+  return risk.tables.reduce((sum, table) => sum + table.lost, 0);
 }

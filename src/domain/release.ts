@@ -16,7 +16,8 @@ export interface SurfaceRelease {
   readonly artifact: Json;
   /** What a person calls it: `r41`, `1.1.0`, `0018_moods`. */
   readonly label: string;
-  readonly origin: 'changed' | 'carried-over';
+  /** The release that changed this surface last: this one, or an earlier one whose artifact is carried over. */
+  readonly since: ReleaseId;
 }
 
 /** How far a release got. */

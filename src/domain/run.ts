@@ -6,6 +6,7 @@ import type { ReleaseId } from './release.ts';
 export type RunStatus =
   | 'planned'
   | 'running'
+  | 'undoing'
   | 'waiting'
   | 'paused'
   | 'blocked'
@@ -38,6 +39,8 @@ export type NewJournalEntry =
       readonly observed?: string;
       readonly error?: { readonly slug: string; readonly message: string };
     }
+  /** A person agreed to lose so many rows in this run. */
+  | { readonly type: 'consent'; readonly rowsLost: number; readonly by: string }
   /** A fact worth telling in the timeline that is no change of state. */
   | { readonly type: 'note'; readonly step?: string; readonly text: string };
 

@@ -83,6 +83,10 @@ export interface Store {
   configuration(hash: string): Promise<Json | undefined>;
   lastConfiguration(): Promise<{ readonly hash: string; readonly text: Json } | undefined>;
 
+  /** Remembers what a person was shown, so that consent by hash carries the figure that was on the screen. */
+  rememberPlan(hash: string, rowsLost: number, at: number): Promise<void>;
+  shownRowsLost(hash: string): Promise<number | undefined>;
+
   /** Makes the run and its first journal entry in one transaction; returns its number. */
   createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number>;
   plan(run: number): Promise<Plan | undefined>;

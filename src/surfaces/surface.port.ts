@@ -19,6 +19,11 @@ export interface WorkContext extends LookContext {
    * migration ledger) refuses work with a lower one than it has seen.
    */
   readonly fence: number;
+  /**
+   * Rows that a person has agreed to lose in this run, over all its steps; 0 without consent. More than that
+   * would be lost: the step throws `loss-exceeds-consent` and changes nothing.
+   */
+  readonly maximumRowsLost: number;
   /** Tells a watching person how far it is. Costs nothing when nobody watches. */
   progress(text: string): void;
 }

@@ -8,12 +8,20 @@ export interface FeedOptions {
   readonly folder: string;
   /**
    * Where the built artifacts of a release lie, with electron-builder's own `latest*.yml` or without,
-   * relative to the configuration's folder. `{version}` and `{commit}` are filled in.
+   * relative to the configuration's folder (with `build`, to that folder in the clean checkout). `{version}` and
+   * `{commit}` are filled in.
    */
   readonly artifacts: string;
-  /** Builds the artifacts in a clean checkout; without it they must lie in `artifacts` already. */
+  /**
+   * Builds the artifacts in a clean checkout, started in `root`; without it they must lie in `artifacts` already.
+   * It gets PATH, HOME, LANG, UNSHIP_VERSION and UNSHIP_COMMIT.
+   */
   readonly build?: Command;
-  /** Where the last good code, built under a higher version, lies. Default none: `desktop standby add` takes it. */
+  /**
+   * Where the last good code, built under a higher version, lies. `{commit}` stands for the commit whose code it
+   * is; without it a `standby.json` beside the artifacts names it: `{"commit": "…"}`. Default none:
+   * `desktop standby add` takes it.
+   */
   readonly standby?: string;
   /** Address clients read, for verifying what they see; without it the folder itself is read. */
   readonly url?: string;

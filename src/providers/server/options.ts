@@ -10,9 +10,15 @@ export interface ServerOptions {
   readonly install?: Command | false;
   /** Default: `npm run build` when package.json has that script; `false` for none. */
   readonly build?: Command | false;
-  /** Default `npm start`. The process must listen on 127.0.0.1 at the port given in `PORT`. Not used by `static`. */
+  /**
+   * Default `npm start` behind the gateway. The process must listen on 127.0.0.1 at the port given in `PORT`.
+   * Not used with `symlink`; with `commands` a process is run only when this is set.
+   */
   readonly start?: Command;
-  /** Variables for install, build and start, besides PATH, HOME, LANG and NODE_ENV. */
+  /**
+   * Variables for install, build and start, besides PATH, HOME, LANG and NODE_ENV. Install and build get a home
+   * folder of unship's own: what a build needs from yours (a registry token) is named here.
+   */
   readonly environment?: { readonly [name: string]: string };
   /** Path asked of the target before it gets traffic; 200–399 passes. Default `/`. */
   readonly health?: string;
@@ -29,11 +35,21 @@ export interface ServerOptions {
   readonly previous?: 'keep' | 'stop' | { readonly standby: NodeJS.Signals; readonly wake: NodeJS.Signals };
   /** Staged releases kept on disk. Default 5. */
   readonly keepOnDisk?: number;
-  readonly switch: /** The built-in gateway listens here; put the TLS proxy in front of it. */
-    | { readonly gateway: { readonly port: number; readonly host?: string } }
-    /** For static sites: this symbolic link points at the live release's folder, flipped atomically. */
+  readonly switch: /**
+   * The built-in gateway listens here; put the TLS proxy in front of it. `trustProxy`: that proxy is the only
+   * one who can reach the port, and its `X-Forwarded-*` are passed on. Default: they are replaced. Host default
+   * 127.0.0.1.
+   */
+    | { readonly gateway: { readonly port: number; readonly host?: string; readonly trustProxy?: boolean } }
+    /**
+     * For static sites: this symbolic link points at the live release's folder (or `folder` inside it), flipped
+     * atomically. Releases lie beside it in `<symlink>.releases`, readable for the web server.
+     */
     | { readonly symlink: string; readonly folder?: string; readonly url?: string }
-    /** Commands of your own; UNSHIP_RELEASE, UNSHIP_COMMIT, UNSHIP_FOLDER and UNSHIP_PORT are set. */
+    /**
+     * Commands of your own; UNSHIP_RELEASE, UNSHIP_COMMIT, UNSHIP_FOLDER and, with `start`, UNSHIP_PORT are set.
+     * `live` prints the live release (`r41`) or nothing. A rehearsal never runs them: it switches on a copy.
+     */
     | { readonly commands: { readonly activate: Command; readonly live: Command }; readonly url?: string };
 }
 

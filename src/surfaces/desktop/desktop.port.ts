@@ -25,7 +25,10 @@ export interface DesktopPort {
   /** Clients are offered this version. */
   publish(context: WorkContext, target: DesktopTarget): Promise<void>;
 
-  /** Nobody new is offered this version; those who asked get nothing. */
+  /**
+   * Nobody new is offered this version: the feed offers what it did before this version came, where that still
+   * stands, else nothing. `observe` tells which.
+   */
   halt(context: WorkContext, version: string): Promise<void>;
   /** Lifts a halt. */
   unhalt(context: WorkContext, version: string): Promise<void>;

@@ -1,0 +1,76 @@
+import { isUnshipError, messageOf } from '../domain/errors.ts';
+import type { Facts, SurfaceFacts } from '../domain/facts.ts';
+import type { Refusal } from '../domain/plan.ts';
+import { currentRelease } from '../domain/planner/rollback.ts';
+import {
+  findRelease,
+  type History,
+  lastGoodRelease,
+  liveRelease,
+  type Release,
+  type ReleaseId,
+} from '../domain/release.ts';
+import type { Runtime } from '../domain/runtime.ts';
+import type { Query, Surface } from '../surfaces/surface.port.ts';
+
+/** Longest time for looking at one surface, in ms. */
+const observeWithinMs = 60_000;
+
+export interface Observation {
+  readonly facts: Facts;
+  /** Surfaces that could not be looked at, with the reason. */
+  readonly failures: readonly { readonly surface: string; readonly error: unknown }[];
+}
+
+/** Looks at all surfaces side by side. One that can't be seen is left out, and told why. */
+export async function observe(
+  surfaces: ReadonlyMap<string, Surface>,
+  query: Query,
+  runtime: Runtime,
+): Promise<Observation> {
+  const seen: { [surface: string]: SurfaceFacts } = {};
+  const failures: { surface: string; error: unknown }[] = [];
+  const signal = AbortSignal.timeout(observeWithinMs);
+  await Promise.all(
+    [...surfaces.values()].map(async (surface) => {
+      try {
+        seen[surface.name] = await surface.observe({ runtime, signal }, query);
+      } catch (error) {
+        failures.push({ surface: surface.name, error });
+      }
+    }),
+  );
+  return { facts: { surfaces: seen }, failures };
+}
+
+/** The releases that a plan can come from or go to: looking at more would only cost time. */
+export function releasesInQuestion(history: History, target: ReleaseId | undefined): readonly Release[] {
+  const current = currentRelease(history);
+  const candidates = [
+    current,
+    liveRelease(history),
+    target === undefined ? undefined : findRelease(history, target),
+    current === undefined ? undefined : lastGoodRelease(history, current.id),
+  ];
+  const unique = new Map(
+    candidates.flatMap((release) => (release === undefined ? [] : [[release.id, release]])),
+  );
+  return [...unique.values()];
+}
+
+/** A refusal names what could not be looked at, in the words of the error that prevented it. */
+export function explainFailures(refusal: Refusal, failures: Observation['failures']): Refusal {
+  if (failures.length === 0) return refusal;
+  const reasons = failures.map(({ surface, error }) => {
+    const text = isUnshipError(error) ? error.details.happened : messageOf(error);
+    return `${surface}: ${text}`;
+  });
+  const others = refusal.missing.filter((item) => !item.endsWith('could not be observed'));
+  const first = failures[0]?.error;
+  return {
+    ...refusal,
+    slug: isUnshipError(first) ? first.slug : refusal.slug,
+    missing: [...reasons, ...others],
+    next: isUnshipError(first) && first.details.next !== undefined ? first.details.next : refusal.next,
+  };
+}

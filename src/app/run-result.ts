@@ -1,0 +1,116 @@
+import type { Json } from '../domain/json.ts';
+import { shortCommit } from '../domain/names.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { NextCommand, RunResult } from '../domain/report.ts';
+import type { RunState } from '../domain/run.ts';
+import type { RunOutcome } from '../engine/engine.ts';
+import type { Parts } from './parts.ts';
+import { reportError } from './run-events.ts';
+
+function number(output: Json | undefined, key: string): number {
+  const value =
+    typeof output === 'object' && output !== null && !Array.isArray(output)
+      ? (output as { readonly [key: string]: Json | undefined })[key]
+      : undefined;
+  return typeof value === 'number' ? value : 0;
+}
+
+/** Rows, as the steps that touched the databases counted them; null when none did. */
+function dataOf(plan: Plan, state: RunState): RunResult['data'] {
+  const touching = plan.steps.filter(
+    (step) => step.action === 'database.migrate-down' || step.action === 'database.restore',
+  );
+  if (touching.length === 0)
+    return plan.options.some((option) => option.verdict === 'chosen')
+      ? { kept: 0, archived: 0, lost: 0 }
+      : null;
+  const outputs = touching.map((step) => state.steps[step.id]?.output);
+  const sum = (key: string): number =>
+    outputs.reduce((total: number, output) => total + number(output, key), 0);
+  return {
+    kept: plan.risk.tables.reduce((total, table) => total + table.kept, 0),
+    archived: sum('archived'),
+    lost: sum('rowsLost'),
+  };
+}
+
+/** The steps whose observation tells a person how the application stands now. */
+const telling = new Set([
+  'web.switch',
+  'database.migrate-up',
+  'database.migrate-down',
+  'database.restore',
+  'desktop.publish',
+  'desktop.pull',
+  'desktop.unpull',
+  'desktop.publish-standby',
+]);
+
+function nextCommands(plan: Plan, outcome: RunOutcome): readonly NextCommand[] {
+  const { run, status } = outcome;
+  if (status === 'paused') return [{ command: 'unship resume', note: 'goes on where it stopped' }];
+  if (status === 'blocked') {
+    return [
+      { command: `unship show ${run}`, note: 'what is done and what is not' },
+      { command: 'unship resume', note: 'tries again' },
+    ];
+  }
+  if (status === 'failed' && plan.kind === 'release')
+    return [{ command: 'unship plan', note: 'shows the way back' }];
+  if (status !== 'done') return [{ command: `unship show ${run}` }];
+  if (plan.kind === 'rollback') {
+    return [
+      { command: 'unship incident list', note: 'the draft' },
+      { command: `unship undo ${run}`, note: `brings ${plan.from ?? 'it'} back` },
+    ];
+  }
+  return plan.kind === 'release' ? [{ command: 'unship status' }] : [];
+}
+
+async function openEnds(parts: Parts, plan: Plan, outcome: RunOutcome): Promise<readonly string[]> {
+  if (plan.kind !== 'rollback' || outcome.status !== 'done' || plan.from === null) return [];
+  const from = await parts.store.release(plan.from);
+  const history = await parts.store.planningHistory(plan.from);
+  const entry = history.quarantine.find((item) => item.commit === from?.commit && item.fixedBy === undefined);
+  return entry === undefined ? [] : [`${plan.from} (${shortCommit(entry.commit)}) is quarantined`];
+}
+
+/** How a run ended, from its plan and journal. */
+export async function runResult(
+  parts: Parts,
+  plan: Plan,
+  state: RunState,
+  outcome: RunOutcome,
+  timing: { readonly startedAt: number; readonly endedAt: number },
+): Promise<RunResult> {
+  const observed = plan.steps.flatMap((step) => {
+    const seen = state.steps[step.id];
+    return telling.has(step.action) && seen?.status === 'verified' && seen.observed !== undefined
+      ? [`${step.surface} ${seen.observed}`]
+      : [];
+  });
+  const notDone = plan.steps.flatMap((step) => {
+    const seen = state.steps[step.id];
+    if (step.importance === 'best-effort' && seen?.status === 'failed') {
+      return [`${step.title}: ${seen.error?.message ?? 'failed'}`];
+    }
+    return [];
+  });
+  const silent =
+    plan.kind === 'rollback' && parts.channels.length === 0 ? ['team not told: no channel configured'] : [];
+  return {
+    schema: 'unship.run/1',
+    run: outcome.run,
+    kind: plan.kind,
+    status: outcome.status,
+    from: plan.from,
+    to: plan.to,
+    ms: timing.endedAt - timing.startedAt,
+    observed,
+    data: dataOf(plan, state),
+    notDone: [...notDone, ...silent, ...plan.warnings],
+    open: await openEnds(parts, plan, outcome),
+    next: nextCommands(plan, outcome),
+    ...(outcome.error === undefined ? {} : { error: reportError(outcome.error) }),
+  };
+}

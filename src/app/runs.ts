@@ -1,0 +1,213 @@
+import type { ExecuteOptions, RunOptions } from '../domain/application.ts';
+import { UnshipError } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import { shortHash } from '../domain/plan.ts';
+import type { RunResult } from '../domain/report.ts';
+import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
+import { Engine, type RunOutcome } from '../engine/engine.ts';
+import { Session } from '../engine/session.ts';
+import type { LeaseMode } from '../store/store.port.ts';
+import { ownHandler } from './own-actions.ts';
+import type { Parts } from './parts.ts';
+import { runEventTranslator } from './run-events.ts';
+import { runResult } from './run-result.ts';
+
+/** How far a plan may lie back and still be run without looking again, in ms, if no run came between. */
+const freshForMs = 3000;
+
+/** A plan with the means to make it again: at run time the world is looked at once more. */
+export interface MadePlan {
+  readonly plan: Plan;
+  readonly madeAt: number;
+  /** Fence of the last lease when the facts were observed. */
+  readonly fence: number;
+  remake(): Promise<Plan>;
+  /** Runs under the lease, before the first step: records that the plan needs. */
+  prepare?(fence: number): Promise<void>;
+}
+
+/** Starts, resumes and ends runs under the lease of this environment. */
+export class Runs {
+  readonly #parts: Parts;
+  readonly #engine: Engine;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#engine = new Engine({
+      store: parts.store,
+      runtime: parts.runtime,
+      handler: (step, run) =>
+        step.surface === 'unship'
+          ? ownHandler(parts, step, run)
+          : parts.surfaces.get(step.surface)?.actions[step.action],
+    });
+  }
+
+  async #session(mode: LeaseMode, plan: Plan | null): Promise<Session> {
+    const { store, runtime, owner } = this.#parts;
+    const kind = plan?.kind ?? null;
+    const answer = await Session.open({
+      store,
+      runtime,
+      owner,
+      mode,
+      kind,
+      isAlive: this.#parts.isOwnerAlive,
+    });
+    if (answer.granted) return answer.session;
+    const { holder } = answer;
+    const since = Math.round((runtime.clock.now() - holder.since) / 1000);
+    const run = holder.run === null ? '' : ` (run ${holder.run})`;
+    throw new UnshipError('busy', {
+      happened: `${holder.owner.user} on ${holder.owner.host} holds ${this.#parts.request.environment} with \`${holder.owner.command}\`${run}, process ${holder.owner.pid}, for ${since} s`,
+      done: 'nothing',
+      next:
+        holder.kind === 'release'
+          ? 'wait, or unship rollback, which goes before a release'
+          : 'wait for it (unship status --watch), or --take-over if it hangs',
+    });
+  }
+
+  /** Runs that a new one of this kind has to deal with: a rollback ends them, everything else must not pass them by. */
+  async #settleUnended(session: Session, plan: Plan): Promise<void> {
+    const unended = (await this.#parts.store.runs(20)).filter((run) => !endedStatuses.has(run.status));
+    const decisive = plan.kind === 'rollback' || plan.kind === 'undo';
+    const blocking = unended.find((run) => run.kind !== 'rehearsal');
+    if (!decisive && blocking !== undefined) {
+      throw new UnshipError('unfinished-run', {
+        happened: `run ${blocking.id} (${blocking.kind}${blocking.to === null ? '' : ` to ${blocking.to}`}) is ${blocking.status}`,
+        done: 'nothing',
+        next: `unship resume ${blocking.id}, or unship cancel ${blocking.id}`,
+      });
+    }
+    for (const run of unended) {
+      await this.#parts.store.append(session.fence, run.id, {
+        type: 'run',
+        status: 'superseded',
+        note: `by ${this.#parts.request.command}`,
+      });
+    }
+  }
+
+  async #verifiedPlan(made: MadePlan, session: Session): Promise<Plan> {
+    const age = this.#parts.runtime.clock.now() - made.madeAt;
+    if (session.fence === made.fence + 1 && age >= 0 && age < freshForMs) return made.plan;
+    const now = await made.remake();
+    if (now.hash === made.plan.hash) return now;
+    throw new UnshipError('plan-stale', {
+      happened: `the state is no longer the one of plan ${shortHash(made.plan.hash)}; it would now be ${shortHash(now.hash)}`,
+      done: 'nothing',
+    });
+  }
+
+  async #consent(plan: Plan, accepted: string | undefined): Promise<{ rowsLost: number; by: string } | null> {
+    if (plan.rowsLost === 0 && !plan.lossUncertain) return null;
+    if (accepted !== plan.hash) {
+      throw new UnshipError('consent-missing', {
+        happened: `${plan.rowsLost} rows would be lost${plan.lossUncertain ? ', perhaps more' : ''}`,
+        done: 'nothing',
+        next: `unship plan --details, then repeat with --accept-data-loss=${shortHash(plan.hash)}`,
+      });
+    }
+    const ceiling = (await this.#parts.store.shownRowsLost(plan.hash)) ?? plan.rowsLost;
+    if (plan.rowsLost > ceiling) {
+      throw new UnshipError('loss-exceeds-consent', {
+        happened: `${plan.rowsLost} rows would be lost now; ${ceiling} were shown`,
+        done: 'nothing',
+      });
+    }
+    return { rowsLost: ceiling, by: this.#parts.request.user };
+  }
+
+  /** Carries a plan out, under the lease, if the world is still the one it was made for. */
+  async execute(made: MadePlan, options: ExecuteOptions): Promise<RunResult> {
+    const { plan } = made;
+    const mode: LeaseMode =
+      options.takeOver === true
+        ? 'take-over'
+        : plan.kind === 'rollback' || plan.kind === 'undo'
+          ? 'supersede'
+          : 'normal';
+    const session = await this.#session(mode, plan);
+    try {
+      const current = await this.#verifiedPlan(made, session);
+      const consent = await this.#consent(current, options.acceptedLossHash);
+      await this.#settleUnended(session, current);
+      await made.prepare?.(session.fence);
+      return await this.#drive(current, options, (drive) =>
+        this.#engine.start(current, session, consent, drive),
+      );
+    } finally {
+      await session.close();
+    }
+  }
+
+  async resume(run: RunSummary, options: RunOptions): Promise<RunResult> {
+    const plan = await this.#planOf(run.id);
+    const session = await this.#session(options.takeOver === true ? 'take-over' : 'normal', plan);
+    try {
+      return await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** Asks the run to end; where no process drives it, this one undoes it. */
+  async cancel(run: RunSummary, options: RunOptions): Promise<RunResult> {
+    const { store, runtime } = this.#parts;
+    const plan = await this.#planOf(run.id);
+    const state = foldRun(plan, await store.journal(run.id));
+    if (isPastNoReturn(plan, state)) {
+      throw new UnshipError('past-no-return', {
+        happened: `run ${run.id} is past its point of no return`,
+        done: 'nothing',
+      });
+    }
+    await store.signal({
+      run: run.id,
+      name: 'cancel',
+      payload: this.#parts.request.user,
+      at: runtime.clock.now(),
+    });
+    while (!options.signal.aborted) {
+      const summary = await store.run(run.id);
+      if (summary !== undefined && endedStatuses.has(summary.status)) break;
+      const holder = await store.lease();
+      const driven =
+        holder?.run === run.id &&
+        holder.expiresAt > runtime.clock.now() &&
+        this.#parts.isOwnerAlive(holder.owner) !== false;
+      if (!driven) return await this.resume(run, options);
+      await runtime.clock.sleep(200, options.signal);
+    }
+    return await this.report(run.id);
+  }
+
+  /** The result of a run as its journal tells it now. */
+  async report(run: number): Promise<RunResult> {
+    const plan = await this.#planOf(run);
+    const entries = await this.#parts.store.journal(run);
+    const state = foldRun(plan, entries);
+    const timing = { startedAt: entries[0]?.at ?? 0, endedAt: entries.at(-1)?.at ?? 0 };
+    return await runResult(this.#parts, plan, state, { run, status: state.status }, timing);
+  }
+
+  async #planOf(run: number): Promise<Plan> {
+    const plan = await this.#parts.store.plan(run);
+    if (plan !== undefined) return plan;
+    throw new UnshipError('unknown-run', { happened: `there is no run ${run}` });
+  }
+
+  async #drive(
+    plan: Plan,
+    options: RunOptions,
+    work: (drive: Parameters<Engine['start']>[3]) => Promise<RunOutcome>,
+  ): Promise<RunResult> {
+    const translate = runEventTranslator(plan, options.onEvent);
+    const startedAt = this.#parts.runtime.clock.now();
+    const outcome = await work({ signal: options.signal, onEvent: translate });
+    const state = foldRun(plan, await this.#parts.store.journal(outcome.run));
+    const endedAt = this.#parts.runtime.clock.now();
+    return await runResult(this.#parts, plan, state, outcome, { startedAt, endedAt });
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Faults, Runtime } from '../domain/runtime.ts';
+import type { LeaseOwner } from '../store/store.port.ts';
+
+/** The real clock, randomness and digest. */
+export function systemRuntime(faults: Faults = noFaults): Runtime {
+  return {
+    clock: {
+      now: () => Date.now(),
+      monotonic: () => performance.now(),
+      sleep: (ms, signal) =>
+        new Promise((resolve) => {
+          if (signal?.aborted === true) {
+            resolve();
+            return;
+          }
+          const end = (): void => {
+            clearTimeout(timer);
+            signal?.removeEventListener('abort', end);
+            resolve();
+          };
+          const timer = setTimeout(end, ms);
+          signal?.addEventListener('abort', end, { once: true });
+        }),
+    },
+    ids: { random: () => randomBytes(16).toString('hex') },
+    faults,
+    digest: (text) => createHash('sha256').update(text).digest('hex'),
+  };
+}
+
+const noFaults: Faults = { point: () => {} };
+
+/**
+ * Faults for the torture test, asked for by `UNSHIP_FAULTS`: `record:FILE` writes the name of every place
+ * passed, `kill:N` ends this process with SIGKILL at the N-th. Anything else, and production, does nothing.
+ */
+export function faultsFromEnvironment(value: string | undefined): Faults {
+  const [what, argument] = splitOnce(value ?? '');
+  if (what === 'record') return { point: (name) => appendFileSync(argument, `${name}\n`) };
+  if (what !== 'kill') return noFaults;
+  let left = Number(argument);
+  return {
+    point: () => {
+      left -= 1;
+      if (left === 0) process.kill(process.pid, 'SIGKILL');
+    },
+  };
+}
+
+function splitOnce(text: string): readonly [string, string] {
+  const at = text.indexOf(':');
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** Start time in clock ticks since boot, as the kernel counts it; null when the process is not there. */
+function processStart(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the program's name in parentheses and may hold spaces and parentheses itself.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie has ended; only its parent has not looked yet.
+    return fields[0] === 'Z' ? null : (fields[19] ?? null);
+  } catch {
+    return null;
+  }
+}
+
+export function thisOwner(user: string, command: string): LeaseOwner {
+  return {
+    host: hostname(),
+    pid: process.pid,
+    pidStartedAt: processStart(process.pid) ?? '',
+    user,
+    command,
+  };
+}
+
+/** Null where it can't be told: another host, or a system without /proc. */
+export function isOwnerAlive(owner: LeaseOwner): boolean | null {
+  if (owner.host !== hostname() || owner.pidStartedAt === '' || processStart(process.pid) === null)
+    return null;
+  return processStart(owner.pid) === owner.pidStartedAt;
+}

@@ -1,0 +1,91 @@
+import type { Application } from '../domain/application.ts';
+import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
+import type { Release } from '../domain/release.ts';
+import type { RunResult } from '../domain/report.ts';
+import type { RunStatus } from '../domain/run.ts';
+import { agree, requirePlan } from './consent.ts';
+import type { Answer, CommandContext } from './context.ts';
+import { refusalError } from './errors.ts';
+import { exitOfRun } from './exit-codes.ts';
+import { planScreen, planSummary } from './output/plan-screen.ts';
+import { runScreen } from './output/run-screen.ts';
+
+/** The plan, or the refusal as an error. */
+export function planned(answer: Plan | Refusal): Plan {
+  if (isRefusal(answer)) throw refusalError(answer);
+  return answer;
+}
+
+/** Commits and health of the releases in a plan, for the screen; the plan itself only names them. */
+export async function releasesOf(application: Application, plan: Plan): Promise<readonly Release[]> {
+  if (plan.from === null && plan.to === null) return [];
+  const recent = await application.releases(100);
+  return recent.filter((release) => release.id === plan.from || release.id === plan.to);
+}
+
+/** A plan as the answer of a command: for `plan` and `--dry-run`. */
+export async function planAnswer(
+  context: CommandContext,
+  application: Application,
+  plan: Plan,
+  run: string | undefined,
+): Promise<Answer> {
+  const screen = planScreen(plan, {
+    releases: await releasesOf(application, plan),
+    madeAt: context.host.now(),
+    details: context.options.flag('details'),
+    ...(run === undefined ? {} : { run: withEnvironment(context, run) }),
+  });
+  return { exit: 0, document: plan, screen };
+}
+
+/** Commands that are shown must work as they stand, so they name the environment when it was named. */
+export function withEnvironment(context: CommandContext, command: string): string {
+  const name = context.options.text('env');
+  return name === undefined ? command : `${command} --env ${name}`;
+}
+
+/**
+ * Shows a plan, asks, and runs it. `question` follows the one-line summary: `Roll back to r41?`.
+ */
+export async function carryOut(
+  context: CommandContext,
+  application: Application,
+  plan: Plan,
+  question: string,
+  shown?: readonly string[],
+): Promise<Answer> {
+  requirePlan(context, plan);
+  if (context.options.flag('dry-run')) return await planAnswer(context, application, plan, undefined);
+  const summary = planSummary(plan);
+  const wholePlan = context.options.flag('plan')
+    ? undefined
+    : (await planAnswer(context, application, plan, undefined)).screen;
+  const acceptedLossHash = await askAbout(context, plan, shown ?? wholePlan, `${summary}. ${question}`);
+  const reason = context.options.text('reason');
+  const result = await application.execute(plan, {
+    ...context.runOptions(),
+    takeOver: context.options.flag('take-over'),
+    ...(reason === undefined ? {} : { reason }),
+    ...(acceptedLossHash === undefined ? {} : { acceptedLossHash }),
+  });
+  return runAnswer(result);
+}
+
+async function askAbout(
+  context: CommandContext,
+  plan: Plan,
+  screen: readonly string[] | undefined,
+  question: string,
+): Promise<string | undefined> {
+  // A question needs what it is about on the screen, even when progress is silenced.
+  if (screen !== undefined) {
+    if (context.prompt.possible && !context.options.flag('yes')) context.terminal.alert([...screen, '']);
+    else context.terminal.note([...screen, '']);
+  }
+  return await agree(context, plan, question);
+}
+
+export function runAnswer(result: RunResult, wanted: RunStatus = 'done'): Answer {
+  return { exit: exitOfRun(result.status, wanted), document: result, screen: runScreen(result, wanted) };
+}

@@ -1,0 +1,33 @@
+import { carryOut, planned } from '../carry-out.ts';
+import type { Answer, CommandContext, CommandModule } from '../context.ts';
+import { migrationsScreen } from '../output/list-screens.ts';
+
+export const status: CommandModule = {
+  async run(context) {
+    const migrations = await (await context.application()).migrations();
+    return {
+      exit: 0,
+      document: { schema: 'unship.migrations/1', migrations },
+      screen: migrationsScreen(migrations),
+    };
+  },
+};
+
+export const up: CommandModule = { run: (context) => migrate(context, 'up', 'Apply the migrations?') };
+export const down: CommandModule = {
+  run: (context) => migrate(context, 'down', 'Take the migrations back?'),
+};
+
+async function migrate(context: CommandContext, direction: 'up' | 'down', question: string): Promise<Answer> {
+  const application = await context.application();
+  const [to] = context.arguments;
+  const surface = context.options.text('surface');
+  const plan = planned(
+    await application.planMigrations({
+      direction,
+      ...(to === undefined ? {} : { to }),
+      ...(surface === undefined ? {} : { surface }),
+    }),
+  );
+  return await carryOut(context, application, plan, question);
+}

@@ -1,0 +1,52 @@
+import { UnshipError } from '../../domain/errors.ts';
+import { confirmOrRefuse } from '../consent.ts';
+import type { CommandModule } from '../context.ts';
+import { quarantineScreen } from '../output/list-screens.ts';
+import { usage } from '../parse.ts';
+
+export const list: CommandModule = {
+  async run(context) {
+    const entries = await (await context.application()).quarantined();
+    return {
+      exit: 0,
+      document: { schema: 'unship.quarantine/1', entries },
+      screen: quarantineScreen(entries),
+    };
+  },
+};
+
+export const lift: CommandModule = {
+  async run(context) {
+    const commit = hash(context.arguments[0] ?? '');
+    const fixedBy = context.options.text('fixed-by');
+    if (fixedBy === undefined) {
+      throw usage('a quarantine is lifted by the commit that fixes or reverts it', 'add --fixed-by SHA');
+    }
+    const fix = hash(fixedBy);
+    const application = await context.application();
+    const screen = `${commit} may ship again together with ${fix}.`;
+    const document = { schema: 'unship.quarantine-lifted/1', commit, fixedBy: fix };
+    if (context.options.flag('dry-run')) {
+      return {
+        exit: 0,
+        document: { ...document, lifted: false },
+        screen: [`Would: ${screen} Nothing has changed.`],
+      };
+    }
+    await confirmOrRefuse(context, `Let ${commit} ship again?`);
+    if (await application.liftQuarantine(commit, fix)) {
+      return { exit: 0, document: { ...document, lifted: true }, screen: [screen] };
+    }
+    throw new UnshipError('usage-invalid', {
+      happened: `${commit} is not quarantined`,
+      done: 'nothing',
+      next: 'unship quarantine list',
+    });
+  },
+};
+
+function hash(text: string): string {
+  const lower = text.toLowerCase();
+  if (/^[0-9a-f]{7,64}$/.test(lower)) return lower;
+  throw usage(`\`${text}\` is no commit: write at least seven hexadecimal digits of its hash`);
+}

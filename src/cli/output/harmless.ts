@@ -1,0 +1,30 @@
+// ESC and the other C0 and C1 controls steer a terminal; bidirectional and invisible marks make a text read
+// as what it is not; the tag block hides whole sentences. Line breaks are the caller's business.
+const harmful =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+
+/** Outside text as a terminal may show it: every control character is written out (`\x1b`), line breaks stay. */
+export function harmless(text: string): string {
+  return text.replace(/\r\n/g, '\n').replace(harmful, (character) => {
+    if (character === '\t') return '  ';
+    const code = character.codePointAt(0) ?? 0;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** As one line: a line break inside outside text could forge a line of ours. */
+export function oneLine(text: string): string {
+  return harmless(text).replace(/\s*\n\s*/g, ' ');
+}
+
+/** JSON that is equal to a parser and harmless to a terminal: `JSON.stringify` leaves C1 and bidi as they are. */
+export function harmlessJson(value: unknown, indent = 0): string {
+  return JSON.stringify(value, null, indent).replace(harmful, (character) =>
+    character === '\t'
+      ? character
+      : [...Array(character.length).keys()]
+          .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+          .join(''),
+  );
+}

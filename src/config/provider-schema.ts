@@ -1,0 +1,90 @@
+import * as z from 'zod/mini';
+import { parseDuration } from '../domain/duration.ts';
+
+/**
+ * What each provider's factory takes, as schemas: a JSON configuration has no compiler that would check it.
+ * The types stand beside the factories, in `providers/<name>/options.ts`; a test holds the two together.
+ */
+const durationText = 'a duration such as 500ms, 5s, 10m, 1h or 2d';
+
+export const duration: z.ZodMiniType<string> = z
+  .string({ error: durationText })
+  .check(z.refine((text) => parseDuration(text) !== undefined, { error: `write ${durationText}` }));
+
+const text = z.string().check(z.minLength(1));
+const command = z.union([text, z.array(z.string()).check(z.minLength(1))]);
+const url = z.string().check(
+  z.refine((value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol), {
+    error: 'write an address that starts with https:// or http://',
+  }),
+);
+const port = z.int().check(z.gte(1), z.lte(65535));
+const count = z.int().check(z.gte(1));
+
+const secretReference = z.strictObject(
+  { $secret: z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')) },
+  { error: "secret('NAME'), never the value itself" },
+);
+
+const signalName = z.string().check(z.regex(/^SIG[A-Z0-9+]+$/, 'name a signal such as SIGUSR2'));
+
+export const serverOptions: z.ZodMiniType = z.strictObject({
+  root: z.optional(text),
+  install: z.optional(z.union([command, z.literal(false)])),
+  build: z.optional(z.union([command, z.literal(false)])),
+  start: z.optional(command),
+  environment: z.optional(z.record(z.string(), z.string())),
+  health: z.optional(z.string().check(z.startsWith('/', 'write a path that starts with /'))),
+  startWithin: z.optional(duration),
+  drain: z.optional(duration),
+  buildWithin: z.optional(duration),
+  previous: z.optional(
+    z.union([z.enum(['keep', 'stop']), z.strictObject({ standby: signalName, wake: signalName })]),
+  ),
+  keepOnDisk: z.optional(count),
+  switch: z.union([
+    z.strictObject({ gateway: z.strictObject({ port, host: z.optional(text) }) }),
+    z.strictObject({ symlink: text, folder: z.optional(text), url: z.optional(url) }),
+    z.strictObject({
+      commands: z.strictObject({ activate: command, live: command }),
+      url: z.optional(url),
+    }),
+  ]),
+});
+
+export const sqliteOptions: z.ZodMiniType = z.strictObject({
+  file: text,
+  migrations: z.optional(text),
+  format: z.optional(z.enum(['dbmate', 'up-down'])),
+  environment: z.optional(
+    z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')),
+  ),
+  secondLocation: z.optional(text),
+  keepBackups: z.optional(count),
+});
+
+export const feedOptions: z.ZodMiniType = z.strictObject({
+  root: z.optional(text),
+  folder: text,
+  artifacts: text,
+  build: z.optional(command),
+  standby: z.optional(text),
+  url: z.optional(url),
+});
+
+export const slackOptions: z.ZodMiniType = z.strictObject({ webhook: secretReference });
+
+export const surfaceOptions: {
+  readonly [provider: string]: {
+    readonly kind: 'web' | 'desktop' | 'database';
+    readonly options: z.ZodMiniType;
+  };
+} = {
+  server: { kind: 'web', options: serverOptions },
+  feed: { kind: 'desktop', options: feedOptions },
+  sqlite: { kind: 'database', options: sqliteOptions },
+};
+
+export const channelOptions: { readonly [provider: string]: { readonly options: z.ZodMiniType } } = {
+  slack: { options: slackOptions },
+};

@@ -1,0 +1,48 @@
+import { UnshipError } from '../domain/errors.ts';
+import { isSecretReference, Secret, type SecretReference } from '../domain/secret.ts';
+
+export type ProcessEnvironment = { readonly [name: string]: string | undefined };
+
+/** Shorter ones can't be masked without blanking ordinary words, and protect nothing. */
+export const shortestSecret = 8;
+
+/**
+ * The value behind a reference. It comes from the environment only: never from arguments, which every process
+ * on the machine can read, and never from a file inside the checkout. Throws `secret-missing`.
+ */
+export function revealSecret(reference: SecretReference, environment: ProcessEnvironment): Secret {
+  const name = reference.$secret;
+  const value = environment[name];
+  if (value === undefined || value === '') {
+    throw new UnshipError('secret-missing', {
+      happened: `the environment variable ${name} is not set`,
+      next: `set ${name} and repeat the command`,
+    });
+  }
+  if (value.length < shortestSecret) {
+    throw new UnshipError('secret-missing', {
+      happened: `${name} has ${value.length} characters; a secret has at least ${shortestSecret}`,
+      next: `set ${name} to the whole secret and repeat the command`,
+    });
+  }
+  return new Secret(value);
+}
+
+/** Names of all environment variables that a definition refers to, each once. */
+export function secretNames(definition: unknown): readonly string[] {
+  const names = new Set<string>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    if (isSecretReference(value)) names.add(value.$secret);
+    else for (const item of Object.values(value)) visit(item);
+  };
+  visit(definition);
+  return [...names];
+}
+
+/** The values that must not leave: of every reference that is set here, of whatever environment. */
+export function secretValues(definition: unknown, environment: ProcessEnvironment): readonly string[] {
+  return secretNames(definition)
+    .map((name) => environment[name])
+    .filter((value): value is string => value !== undefined && value.length >= shortestSecret);
+}

@@ -1,0 +1,140 @@
+import type { ApplicationDefinition } from './definition.ts';
+import type { Plan, Refusal, Strategy } from './plan.ts';
+import type { QuarantinedCommit, Release, ReleaseId } from './release.ts';
+import type {
+  BackupReport,
+  DoctorReport,
+  GuardReport,
+  IncidentReport,
+  MigrationReport,
+  PreparedRelease,
+  RunEvent,
+  RunResult,
+  ShowReport,
+  StandbyReport,
+  StatusReport,
+} from './report.ts';
+import type { RunSummary } from './run.ts';
+
+/** How a run is driven. When `signal` aborts the run pauses after the step under way and can be resumed. */
+export interface RunOptions {
+  readonly signal: AbortSignal;
+  onEvent(event: RunEvent): void;
+  /** Takes the lease from an owner that lives but hangs. */
+  readonly takeOver?: boolean;
+}
+
+export interface ExecuteOptions extends RunOptions {
+  readonly reason?: string;
+  /** Full hash of the plan whose loss a person has seen and accepted; absent without consent. */
+  readonly acceptedLossHash?: string;
+}
+
+export interface RollbackRequest {
+  /** Absent: the last good release. */
+  readonly to?: ReleaseId;
+  /** Names of surfaces; absent: all. */
+  readonly only?: readonly string[];
+  readonly strategy?: Strategy;
+  readonly countRisk: boolean;
+}
+
+export interface ReleaseRequest {
+  /** Default HEAD. */
+  readonly ref?: string;
+  readonly only?: readonly string[];
+  /** Looks and plans; stages and rehearses nothing. */
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
+  onEvent(event: RunEvent): void;
+}
+
+/**
+ * One application in one environment, opened. Everything the command line, the agent and the pages can do.
+ * Methods reject with `UnshipError`; a plan that can't be made is a `Refusal`, no error. What changes the
+ * world is planned first and then handed to `execute`, which refuses with `plan-stale` when identity moved.
+ */
+export interface Application {
+  readonly name: string;
+  readonly environment: string;
+
+  status(): Promise<StatusReport>;
+  doctor(): Promise<DoctorReport>;
+  /** Newest first. */
+  releases(limit: number): Promise<readonly Release[]>;
+  /** Newest first. */
+  runs(limit: number): Promise<readonly RunSummary[]>;
+  show(id: string): Promise<ShowReport>;
+
+  planRollback(request: RollbackRequest): Promise<Plan | Refusal>;
+  planUndo(run?: number): Promise<Plan | Refusal>;
+  planRestore(request: { readonly backup: string }): Promise<Plan | Refusal>;
+  planMigrations(request: {
+    readonly direction: 'up' | 'down';
+    readonly surface?: string;
+    /** Up to and with this version; down: as far back as it, which stays. Absent: all up, one down. */
+    readonly to?: string;
+  }): Promise<Plan | Refusal>;
+  planDesktop(request: {
+    readonly action: 'halt' | 'pull';
+    readonly surface?: string;
+    /** Absent: the version that is offered now. */
+    readonly version?: string;
+  }): Promise<Plan | Refusal>;
+  /** Stages and rehearses. What it stages stays when the person then says no; it is pruned later. */
+  prepareRelease(request: ReleaseRequest): Promise<PreparedRelease | Refusal>;
+
+  execute(plan: Plan, options: ExecuteOptions): Promise<RunResult>;
+  /** Absent: the only run that is paused, blocked or waiting. */
+  resume(run: number | undefined, options: RunOptions): Promise<RunResult>;
+  /** Every run whose time has come; for cron where no agent runs. */
+  resumeDue(options: RunOptions): Promise<readonly RunResult[]>;
+  /** Asks the run to end and to be undone; undoes it itself when no process drives it. */
+  cancel(run: number | undefined, options: RunOptions): Promise<RunResult>;
+  /** False when somebody's word was there first. */
+  approve(run: number, step?: string): Promise<boolean>;
+
+  /** For teams whose own CI deploys: lock, backup, capture; then their deploy; then one of the two others. */
+  beginRelease(request: ReleaseRequest): Promise<RunResult | Refusal>;
+  finishRelease(options: RunOptions): Promise<RunResult>;
+  abortRelease(options: RunOptions): Promise<RunResult>;
+
+  rehearse(request: ReleaseRequest): Promise<PreparedRelease | Refusal>;
+  /** Watches until a verdict; one look when `once`. */
+  guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport>;
+
+  quarantined(): Promise<readonly QuarantinedCommit[]>;
+  /** False when the commit is not quarantined. */
+  liftQuarantine(commit: string, fixedBy: string): Promise<boolean>;
+
+  backup(options: RunOptions): Promise<readonly BackupReport[]>;
+  backups(): Promise<readonly BackupReport[]>;
+  migrations(): Promise<readonly MigrationReport[]>;
+  /** Takes the last good code, built under a higher version, in. */
+  prepareStandby(
+    request: { readonly surface?: string; readonly version?: string },
+    options: RunOptions,
+  ): Promise<StandbyReport>;
+
+  incidents(limit: number): Promise<readonly IncidentReport[]>;
+  /** Runs timers and supervised jobs until `signal` aborts. */
+  agent(options: RunOptions): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface OpenRequest {
+  readonly definition: ApplicationDefinition;
+  /** SHA-256 of the definition's canonical JSON. */
+  readonly definitionHash: string;
+  readonly environment: string;
+  /** Private folder of this application in this environment; it exists and has been checked. */
+  readonly stateFolder: string;
+  /** Folder of the configuration file: relative paths in options start here. */
+  readonly root: string;
+  readonly processEnvironment: { readonly [name: string]: string | undefined };
+  /** As typed: `unship rollback r41`; other people see it while this holds the lease. */
+  readonly command: string;
+  readonly user: string;
+}
+
+export type OpenApplication = (request: OpenRequest) => Promise<Application>;

@@ -1,0 +1,126 @@
+import { type DataAtRisk, type Facts, identityOf, noRisk, rowsLost } from '../facts.ts';
+import type { Json } from '../json.ts';
+import {
+  type OnFailure,
+  type Plan,
+  type PlanKind,
+  planIdentity,
+  type Refusal,
+  type Step,
+  type StrategyOption,
+  type SurfaceChange,
+  topologicalOrder,
+} from '../plan.ts';
+import type { ReleaseId } from '../release.ts';
+import { type ActionName, actions } from './actions.ts';
+import type { Policy } from './request.ts';
+
+/** What a planner says of one step; the rest follows from the action's entry. */
+export interface StepDraft {
+  /** Name of the surface; `unship` when left out. */
+  readonly surface?: string;
+  readonly action: ActionName;
+  readonly input: Json;
+  readonly after?: readonly string[];
+  readonly title: string;
+  readonly importance?: Step['importance'];
+  readonly onFailure: OnFailure;
+  readonly estimateMs?: number;
+  readonly pointOfNoReturn?: boolean;
+  /** Distinguishes two steps of the same action on the same surface. */
+  readonly suffix?: string;
+}
+
+/** Id under which a draft will stand in the plan. */
+export function stepId(draft: Pick<StepDraft, 'surface' | 'action' | 'suffix'>): string {
+  const verb = draft.action.slice(draft.action.indexOf('.') + 1);
+  return `${draft.surface ?? 'unship'}.${verb}${draft.suffix === undefined ? '' : `-${draft.suffix}`}`;
+}
+
+export function step(draft: StepDraft): Step {
+  const entry = actions[draft.action];
+  return {
+    id: stepId(draft),
+    surface: draft.surface ?? 'unship',
+    action: draft.action,
+    input: draft.input,
+    after: [...new Set(draft.after ?? [])].sort(),
+    importance: draft.importance ?? 'required',
+    onFailure: draft.onFailure,
+    estimateMs: draft.estimateMs ?? 50,
+    pointOfNoReturn: draft.pointOfNoReturn ?? false,
+    title: draft.title,
+    timeoutMs: entry.timeoutMs,
+  };
+}
+
+/** Length of the longest chain of required steps: what a person waits for. */
+export function criticalPathMs(steps: readonly Step[]): number {
+  const end = new Map<string, number>();
+  for (const item of topologicalOrder(steps)) {
+    const start = Math.max(0, ...item.after.map((id) => end.get(id) ?? 0));
+    end.set(item.id, start + item.estimateMs);
+  }
+  return Math.max(
+    0,
+    ...steps.filter((item) => item.importance === 'required').map((item) => end.get(item.id) ?? 0),
+  );
+}
+
+/** All databases' risks as one. */
+export function sumRisk(risks: readonly DataAtRisk[]): DataAtRisk {
+  return risks.length === 0
+    ? noRisk
+    : {
+        tables: risks.flatMap((risk) => risk.tables),
+        dropped: risks.flatMap((risk) => risk.dropped),
+        exact: risks.every((risk) => risk.exact),
+      };
+}
+
+export interface PlanDraft {
+  readonly kind: PlanKind;
+  readonly from: ReleaseId | null;
+  readonly to: ReleaseId | null;
+  readonly reason: string;
+  readonly steps: readonly Step[];
+  readonly changes: readonly SurfaceChange[];
+  readonly why: readonly string[];
+  readonly options: readonly StrategyOption[];
+  readonly warnings: readonly string[];
+  readonly blockedWritesMs: number;
+}
+
+export function finishPlan(draft: PlanDraft, facts: Facts, policy: Policy): Plan {
+  const steps = topologicalOrder(draft.steps);
+  const chosen = draft.options.filter((option) => option.verdict === 'chosen');
+  const risk = sumRisk(chosen.flatMap((option) => (option.risk === null ? [] : [option.risk])));
+  return {
+    ...draft,
+    schema: 'unship.plan/1',
+    application: policy.application,
+    environment: policy.environment,
+    steps,
+    risk,
+    rowsLost: rowsLost(risk),
+    lossUncertain: chosen.some(
+      (option) => option.strategy === 'restore' && (option.risk === null || !option.risk.exact),
+    ),
+    estimateMs: criticalPathMs(steps),
+    hash: policy.digest(
+      planIdentity({
+        kind: draft.kind,
+        application: policy.application,
+        environment: policy.environment,
+        from: draft.from,
+        to: draft.to,
+        steps,
+        facts: identityOf(facts),
+      }),
+    ),
+  };
+}
+
+export function refuse(slug: string, happened: string, missing: readonly string[], next: string): Refusal {
+  return { refused: true, slug, happened, missing, next };
+}

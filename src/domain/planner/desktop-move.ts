@@ -1,0 +1,132 @@
+import type { DesktopFacts } from '../facts.ts';
+import type { Step, SurfaceChange } from '../plan.ts';
+import type { SurfaceRelease } from '../release.ts';
+import { step } from './builder.ts';
+
+/** A desktop feed that has to offer another version. */
+export interface DesktopMove {
+  readonly surface: string;
+  /** The version offered now, to be pulled; null when the feed is empty. */
+  readonly bad: string | null;
+  /** The version of the release to go to. */
+  readonly good: string;
+  /** The good code under a higher version, when it is ready. */
+  readonly standby: string | null;
+  readonly how: 'pull' | 'unpull';
+}
+
+export function desktopMove(
+  surface: string,
+  facts: DesktopFacts,
+  target: SurfaceRelease,
+): { readonly moves: readonly DesktopMove[]; readonly warnings: readonly string[] } {
+  const good = target.label;
+  const offered = facts.offered;
+  if (offered === good || target.commit === (offered === null ? '' : facts.versions[offered]?.commit)) {
+    return { moves: [], warnings: [] };
+  }
+  const known = facts.versions[good];
+  if (known === undefined) {
+    return { moves: [], warnings: [`${surface}: ${good} was never published here; the feed stays as it is`] };
+  }
+  if (known.status === 'pulled' || known.status === 'halted') {
+    return { moves: [{ surface, bad: offered, good, standby: null, how: 'unpull' }], warnings: [] };
+  }
+  const standby =
+    facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
+  return {
+    moves: [{ surface, bad: offered, good, standby, how: 'pull' }],
+    warnings:
+      standby === null && offered !== null
+        ? [
+            `${surface}: who already has ${offered} keeps it until a hotfix above it is published: none is ready`,
+          ]
+        : [],
+  };
+}
+
+/**
+ * Freezing stands beside the switch and may fail; pulling follows it; the standby hotfix comes last, because
+ * clients that have installed it can't be taken back.
+ */
+export function desktopSteps(
+  moves: readonly DesktopMove[],
+  context: { readonly gate: readonly string[]; readonly moved: readonly string[] },
+): readonly Step[] {
+  return moves.flatMap((move) => {
+    if (move.how === 'unpull') {
+      return [
+        step({
+          surface: move.surface,
+          action: 'desktop.unpull',
+          title: `offer ${move.good} again`,
+          input: { version: move.good, offered: move.bad },
+          after: context.moved,
+          onFailure: 'block',
+          estimateMs: 100,
+        }),
+      ];
+    }
+    const halt =
+      move.bad === null
+        ? []
+        : [
+            step({
+              surface: move.surface,
+              action: 'desktop.halt',
+              title: `halt ${move.bad}`,
+              input: { version: move.bad },
+              after: context.gate,
+              importance: 'best-effort',
+              onFailure: 'block',
+              estimateMs: 50,
+            }),
+          ];
+    const pull =
+      move.bad === null
+        ? []
+        : [
+            step({
+              surface: move.surface,
+              action: 'desktop.pull',
+              title: `pull ${move.bad}, offer ${move.good}`,
+              input: { version: move.bad, to: move.good },
+              after: [...context.moved, ...halt.map((item) => item.id)],
+              onFailure: 'block',
+              estimateMs: 100,
+            }),
+          ];
+    const publish =
+      move.standby === null
+        ? []
+        : [
+            step({
+              surface: move.surface,
+              action: 'desktop.publish-standby',
+              title: `publish ${move.standby}: the code of ${move.good} under a higher version`,
+              input: { version: move.standby },
+              after: [...context.moved, ...pull.map((item) => item.id)],
+              onFailure: 'block',
+              estimateMs: 500,
+              pointOfNoReturn: true,
+            }),
+          ];
+    return [...halt, ...pull, ...publish];
+  });
+}
+
+export function desktopChange(move: DesktopMove): SurfaceChange {
+  return {
+    surface: move.surface,
+    kind: 'desktop',
+    now: move.bad ?? 'nothing',
+    after: move.standby ?? move.good,
+    what:
+      move.how === 'unpull'
+        ? `offer ${move.good} again`
+        : move.standby === null
+          ? `pull ${move.bad ?? ''}, offer ${move.good}`
+          : `pull ${move.bad ?? ''}; the code of ${move.good} out as ${move.standby}`,
+    estimateMs: move.standby === null ? 150 : 650,
+  };
+}

@@ -1,0 +1,296 @@
+import type { DatabaseFacts, MigrationFacts, WebFacts } from '../facts.ts';
+import type { OnFailure, Step, Strategy, SurfaceChange } from '../plan.ts';
+import type { Release, ReleaseId } from '../release.ts';
+import { step } from './builder.ts';
+import { backupFor, type DatabaseDistance } from './database-strategy.ts';
+
+/** A web surface that has to serve another release. */
+export interface WebMove {
+  readonly surface: string;
+  readonly facts: WebFacts;
+  readonly target: { readonly release: ReleaseId; readonly commit: string; readonly artifact: WebArtifact };
+  /** What serves now, to be retired; null when nothing does. */
+  readonly current: {
+    readonly release: ReleaseId;
+    readonly commit: string;
+    readonly artifact: WebArtifact;
+  } | null;
+}
+
+type WebArtifact = Release['surfaces'][string]['artifact'];
+
+/** A database that has to have another schema. */
+export interface DatabaseMove {
+  readonly distance: DatabaseDistance;
+  readonly strategy: Exclude<Strategy, 'keep-schema'> | 'migrate-up';
+  readonly release: ReleaseId;
+  readonly commit: string;
+  /** Release and commit whose migrations are taken back. */
+  readonly from: { readonly release: ReleaseId; readonly commit: string } | null;
+  readonly estimateMs: number;
+}
+
+/** Which side goes first; `hold`: neither fits the other half-way, so requests wait while both change. */
+export type Order = 'web-first' | 'database-first' | 'hold' | 'only-web' | 'only-database' | 'nothing';
+
+function migrationsOf(move: DatabaseMove): readonly (MigrationFacts | undefined)[] {
+  const known = new Map(move.distance.facts.migrations.map((migration) => [migration.version, migration]));
+  const versions = [...move.distance.surplus, ...move.distance.lacking];
+  return versions.map((version) => known.get(version));
+}
+
+/** Going down, the target's code is the old one; going up it is the new one. */
+function compatibility(move: DatabaseMove): {
+  readonly targetRunsBefore: boolean;
+  readonly currentRunsAfter: boolean;
+} {
+  const goesDown = move.strategy !== 'migrate-up';
+  const every = (claim: 'oldCodeRuns' | 'newCodeRuns'): boolean =>
+    migrationsOf(move).every((migration) => migration?.[claim].holds ?? false);
+  const old = every('oldCodeRuns');
+  const young = every('newCodeRuns');
+  return goesDown
+    ? { targetRunsBefore: old, currentRunsAfter: young }
+    : { targetRunsBefore: young, currentRunsAfter: old };
+}
+
+/** `prefer` decides where both would do: a rollback wants the web back first, a release expands first. */
+export function decideOrder(
+  webs: readonly WebMove[],
+  databases: readonly DatabaseMove[],
+  prefer: 'web-first' | 'database-first',
+): Order {
+  if (webs.length === 0 && databases.length === 0) return 'nothing';
+  if (databases.length === 0) return 'only-web';
+  if (webs.length === 0) return 'only-database';
+  const claims = databases.map(compatibility);
+  const possible = {
+    'web-first': claims.every((claim) => claim.targetRunsBefore),
+    'database-first': claims.every((claim) => claim.currentRunsAfter),
+  };
+  const other = prefer === 'web-first' ? 'database-first' : 'web-first';
+  return possible[prefer] ? prefer : possible[other] ? other : 'hold';
+}
+
+/** Why that order, for a person: the statements that force it. */
+export function explainOrder(order: Order, databases: readonly DatabaseMove[]): readonly string[] {
+  const reasons = (claim: 'oldCodeRuns' | 'newCodeRuns', holds: boolean): readonly string[] =>
+    databases.flatMap((move) =>
+      migrationsOf(move).flatMap((migration) =>
+        migration !== undefined && migration[claim].holds === holds ? [migration[claim].reason] : [],
+      ),
+    );
+  if (order === 'hold')
+    return [...new Set([...reasons('oldCodeRuns', false), ...reasons('newCodeRuns', false)])];
+  if (order === 'web-first' || order === 'database-first') {
+    return [...new Set([...reasons('oldCodeRuns', true), ...reasons('newCodeRuns', true)])];
+  }
+  return [];
+}
+
+function databaseStep(move: DatabaseMove, after: readonly string[], onFailure: OnFailure): Step {
+  const { surface, facts, surplus, lacking, targetApplied } = move.distance;
+  const common = { surface, after, onFailure, estimateMs: move.estimateMs };
+  if (move.strategy === 'migrate-up') {
+    return step({
+      ...common,
+      action: 'database.migrate-up',
+      title: `migrate up ${lacking.join(', ')}`,
+      input: {
+        release: move.release,
+        commit: move.commit,
+        versions: lacking,
+        applied: [...facts.applied, ...lacking],
+      },
+    });
+  }
+  if (move.strategy === 'migrate-down') {
+    return step({
+      ...common,
+      action: 'database.migrate-down',
+      title: `archive what is dropped, migrate down ${surplus.join(', ')}`,
+      input: {
+        release: move.from?.release ?? move.release,
+        commit: move.from?.commit ?? '',
+        versions: surplus,
+        applied: facts.applied.filter((version) => !surplus.includes(version)),
+      },
+    });
+  }
+  const backup = backupFor(move.distance);
+  return step({
+    ...common,
+    action: 'database.restore',
+    title: `restore backup ${backup?.id ?? ''}`,
+    input: { backup: backup?.id ?? '', fingerprint: backup?.fingerprint ?? '', applied: targetApplied },
+  });
+}
+
+function webEstimates(move: WebMove): { readonly stage: number; readonly start: number } {
+  const readiness = move.facts.releases[move.target.release]?.readiness ?? 'gone';
+  const { startMs, buildMs } = move.facts.measurements;
+  return {
+    stage: readiness === 'rebuildable' ? buildMs || 10_000 : 0,
+    start: readiness === 'warm' ? 20 : startMs || 500,
+  };
+}
+
+export interface MovementSteps {
+  readonly steps: readonly Step[];
+  /** What the rest of the plan waits for: the web serves the target, and the databases fit. */
+  readonly moved: readonly string[];
+  readonly switches: readonly string[];
+  readonly blockedWritesMs: number;
+}
+
+/** The part of a plan in which web and databases change, in an order in which neither meets what it can't run on. */
+export function movementSteps(
+  order: Order,
+  webs: readonly WebMove[],
+  databases: readonly DatabaseMove[],
+  options: { readonly onFailure: OnFailure; readonly after: readonly string[] },
+): MovementSteps {
+  const { onFailure, after } = options;
+  const steps: Step[] = [];
+  const add = (item: Step): string => {
+    steps.push(item);
+    return item.id;
+  };
+  const staged = new Map<string, readonly string[]>();
+  for (const move of webs) {
+    const readiness = move.facts.releases[move.target.release]?.readiness;
+    if (readiness !== 'rebuildable') {
+      staged.set(move.surface, after);
+      continue;
+    }
+    const id = add(
+      step({
+        surface: move.surface,
+        action: 'web.stage',
+        title: `check out and build ${move.target.release}`,
+        input: { ...move.target },
+        after,
+        onFailure,
+        estimateMs: webEstimates(move).stage,
+      }),
+    );
+    staged.set(move.surface, [id]);
+  }
+  const allStaged = webs.flatMap((move) => staged.get(move.surface) ?? after);
+  const addDatabases = (before: readonly string[]): readonly string[] =>
+    databases.map((move) => add(databaseStep(move, before, onFailure)));
+  const addWebs = (before: (move: WebMove) => readonly string[]): readonly string[] => {
+    const starts = webs.map((move) =>
+      add(
+        step({
+          surface: move.surface,
+          action: 'web.start',
+          title: `start and check ${move.target.release}`,
+          input: { ...move.target },
+          after: before(move),
+          onFailure,
+          estimateMs: webEstimates(move).start,
+        }),
+      ),
+    );
+    // Several web surfaces switch only when all of them are ready: one of two would be half a release.
+    return webs.map((move) =>
+      add(
+        step({
+          surface: move.surface,
+          action: 'web.switch',
+          title: `switch to ${move.target.release}`,
+          input: { target: { ...move.target }, previous: move.current === null ? null : { ...move.current } },
+          after: starts,
+          onFailure,
+          estimateMs: 30,
+        }),
+      ),
+    );
+  };
+
+  if (order === 'hold') {
+    const holds = webs
+      .filter((move) => move.facts.canHold)
+      .map((move) =>
+        add(
+          step({
+            surface: move.surface,
+            action: 'web.hold',
+            title: 'hold requests back',
+            input: {},
+            after: allStaged,
+            onFailure,
+            estimateMs: 50,
+          }),
+        ),
+      );
+    const changed = addDatabases(holds.length > 0 ? holds : allStaged);
+    const switches = addWebs(() => changed);
+    const webMs = Math.max(0, ...webs.map((move) => webEstimates(move).start + 30));
+    const blockedWritesMs = Math.max(0, ...databases.map((move) => move.estimateMs)) + webMs + 50;
+    return { steps, moved: switches, switches, blockedWritesMs };
+  }
+  const databaseMs = Math.max(0, ...databases.map((move) => move.estimateMs));
+  if (order === 'database-first') {
+    const changed = addDatabases(allStaged);
+    const switches = addWebs(() => changed);
+    return { steps, moved: switches, switches, blockedWritesMs: databaseMs };
+  }
+  if (order === 'only-database') {
+    const changed = addDatabases(after);
+    return { steps, moved: changed, switches: [], blockedWritesMs: databaseMs };
+  }
+  const switches = addWebs((move) => staged.get(move.surface) ?? after);
+  const changed = addDatabases(switches);
+  return {
+    steps,
+    moved: changed.length > 0 ? [...switches, ...changed] : switches,
+    switches,
+    blockedWritesMs: databaseMs,
+  };
+}
+
+/** What a person sees of the moves. */
+export function movementChanges(
+  webs: readonly WebMove[],
+  databases: readonly DatabaseMove[],
+  labels: { readonly schema: (facts: DatabaseFacts, applied: readonly string[]) => string },
+): readonly SurfaceChange[] {
+  const ready = {
+    warm: 'switch to the warm release',
+    'on-disk': 'start it, check it, switch',
+    rebuildable: 'check out, build, start, switch',
+    gone: 'gone',
+  };
+  return [
+    ...webs.map((move): SurfaceChange => {
+      const { stage, start } = webEstimates(move);
+      return {
+        surface: move.surface,
+        kind: 'web',
+        now: move.current?.release ?? move.facts.live ?? 'unknown',
+        after: move.target.release,
+        what: ready[move.facts.releases[move.target.release]?.readiness ?? 'gone'],
+        estimateMs: stage + start + 30,
+      };
+    }),
+    ...databases.map((move): SurfaceChange => {
+      const { facts, targetApplied, surplus, lacking } = move.distance;
+      const what = {
+        'migrate-up': `migrate up ${lacking.join(', ')}`,
+        'migrate-down': `archive, then migrate down ${surplus.join(', ')}`,
+        'restore-with-salvage': 'restore the backup, carry later writes over',
+        restore: 'restore the backup; later writes are lost',
+      }[move.strategy];
+      return {
+        surface: move.distance.surface,
+        kind: 'database',
+        now: labels.schema(facts, facts.applied),
+        after: labels.schema(facts, targetApplied),
+        what,
+        estimateMs: move.estimateMs,
+      };
+    }),
+  ];
+}

@@ -1,0 +1,64 @@
+import type { Strategy } from '../plan.ts';
+import type { Release, ReleaseId } from '../release.ts';
+
+/** What a person asked for when taking a release back. */
+export interface RollbackRequest {
+  readonly kind: 'rollback';
+  /** Default: the last good release. */
+  readonly to?: ReleaseId;
+  /** Only these surfaces; default all. */
+  readonly only?: readonly string[];
+  /** Use this strategy for every database, if it is possible; naming `keep-schema` declares the data good. */
+  readonly strategy?: Strategy;
+  readonly reason: string;
+}
+
+/** Bringing back what a finished rollback took away. */
+export interface UndoRequest {
+  readonly kind: 'undo';
+  /** The run to undo. */
+  readonly run: number;
+  readonly to: ReleaseId;
+  /** Only the surfaces that the run changed. */
+  readonly only: readonly string[];
+  readonly reason: string;
+}
+
+/** Releasing a commit. `release` already carries every surface's commit; artifacts are filled in by the run. */
+export interface ReleaseRequest {
+  readonly kind: 'release';
+  readonly release: Release;
+  /** Surfaces that this release changes; the others are carried over. */
+  readonly changed: readonly string[];
+  /** Quarantined commits that the commit contains without their fix; the caller asked the repository. */
+  readonly quarantinedAncestors: readonly string[];
+  /** Who deploys the web surfaces: we, or the team's own CI between `release begin` and `release finish`. */
+  readonly phase: 'whole' | 'begin' | 'finish';
+  readonly reason: string;
+}
+
+/** Releasing and rolling back on a copy. */
+export interface RehearsalRequest {
+  readonly kind: 'rehearsal';
+  readonly release: Release;
+  readonly changed: readonly string[];
+  readonly quarantinedAncestors: readonly string[];
+}
+
+/** What the environment's owner has decided; from the configuration. */
+export interface Policy {
+  readonly application: string;
+  readonly environment: string;
+  /** Watch of a release in ms; 0 for none. */
+  readonly bakeMs: number;
+  readonly desktop: 'after' | 'during';
+  /** Kinds of runs that wait for an approval. */
+  readonly approvals: readonly ('release' | 'rollback')[];
+  /** A team channel is configured. */
+  readonly notifyTeam: boolean;
+  readonly rehearsal: 'required' | 'off';
+  /** Longest time for a step that builds, in ms. */
+  readonly buildTimeoutMs: number;
+  /** SHA-256 as 64 hexadecimal digits. */
+  digest(text: string): string;
+}

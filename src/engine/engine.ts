@@ -1,0 +1,266 @@
+import { isUnshipError, UnshipError } from '../domain/errors.ts';
+import { type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
+import { actionEntry } from '../domain/planner/actions.ts';
+import { endedStatuses, idempotencyKey, isPastNoReturn, type RunStatus, readySteps } from '../domain/run.ts';
+import type { Runtime } from '../domain/runtime.ts';
+import type { Store } from '../store/store.port.ts';
+import type { ActionHandler, WorkContext } from '../surfaces/surface.port.ts';
+import { type EngineEvent, Journal } from './journal.ts';
+import type { Session } from './session.ts';
+import { isFinal, runStep, undoStep } from './step-runner.ts';
+
+/** Version of plan format and journal semantics; a run begun under another one is parked, not guessed at. */
+export const runLabel = 'unship-run/1';
+
+/** How often a run looks for a word from outside, in ms. */
+const signalPollMs = 250;
+
+export interface EngineParts {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  /** The handler of a step of a run; undefined when this configuration has no such surface or action. */
+  handler(step: Step, run: number): ActionHandler | undefined;
+}
+
+export interface DriveOptions {
+  /** Aborts to pause safely: nothing new starts, waits end, effects under way are let finish. */
+  readonly signal: AbortSignal;
+  onEvent(event: EngineEvent): void;
+}
+
+export interface RunOutcome {
+  readonly run: number;
+  readonly status: RunStatus;
+  /** The failure that decided the status. */
+  readonly error?: unknown;
+}
+
+/**
+ * Drives one run: starts what is ready, side by side, journals it, and on failure does what the failed step's
+ * policy says. It knows no vendor, and everything it decides follows from the plan and the journal, so another
+ * process can go on wherever this one is killed.
+ */
+export class Engine {
+  readonly #parts: EngineParts;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins a run under a lease. `maximumRowsLost` is what a person consented to, with their name. */
+  async start(
+    plan: Plan,
+    session: Session,
+    consent: { readonly rowsLost: number; readonly by: string } | null,
+    options: DriveOptions,
+  ): Promise<RunOutcome> {
+    const { store, runtime } = this.#parts;
+    const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel);
+    await session.hold(run, plan.kind);
+    const journal = await this.#open(run, plan, session, options);
+    if (consent !== null) await journal.append({ type: 'consent', ...consent });
+    return await this.#drive(journal, session, options);
+  }
+
+  /** Goes on with a run that was paused, blocked, or left by a dead process. */
+  async resume(run: number, session: Session, options: DriveOptions): Promise<RunOutcome> {
+    const { store } = this.#parts;
+    const [summary, plan] = [await store.run(run), await store.plan(run)];
+    if (summary === undefined || plan === undefined) {
+      throw new UnshipError('unknown-run', { happened: `there is no run ${run}` });
+    }
+    if (endedStatuses.has(summary.status)) return { run, status: summary.status };
+    if (summary.label !== runLabel) {
+      throw new UnshipError('wrong-version', {
+        happened: `run ${run} was begun by ${summary.label}; this program is ${runLabel}`,
+        done: 'nothing',
+      });
+    }
+    await session.hold(run, plan.kind);
+    const journal = await this.#open(run, plan, session, options);
+    const undoing = journal.state.status === 'undoing';
+    if (!undoing) await this.#reopenFailed(journal);
+    await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
+    return undoing
+      ? await this.#undoAll(journal, session, options, undefined)
+      : await this.#drive(journal, session, options);
+  }
+
+  async #open(run: number, plan: Plan, session: Session, options: DriveOptions): Promise<Journal> {
+    const entries = await this.#parts.store.journal(run);
+    return new Journal(this.#parts.store, session.fence, run, plan, entries, (event) =>
+      options.onEvent(event),
+    );
+  }
+
+  async #reopenFailed(journal: Journal): Promise<void> {
+    for (const step of journal.plan.steps) {
+      const state = journal.state.steps[step.id];
+      if (state?.status !== 'failed' || step.importance === 'best-effort') continue;
+      await journal.append({ type: 'step', step: step.id, status: 'pending', attempt: state.attempt });
+    }
+  }
+
+  #context(journal: Journal, session: Session, step: Step, signal: AbortSignal): WorkContext {
+    const { application, environment } = journal.plan;
+    return {
+      runtime: this.#parts.runtime,
+      signal,
+      idempotencyKey: idempotencyKey(application, environment, journal.run, step.id),
+      fence: session.fence,
+      maximumRowsLost: journal.maximumRowsLost,
+      progress: (text) => journal.progress(step.id, text),
+    };
+  }
+
+  #handler(step: Step, run: number): ActionHandler {
+    const handler = this.#parts.handler(step, run);
+    if (handler !== undefined) return handler;
+    throw new UnshipError('unknown-surface', {
+      happened: `the configuration has no ${step.surface} that can do ${step.action}`,
+      next: 'put the surface back into the configuration, then unship resume',
+    });
+  }
+
+  async #drive(journal: Journal, session: Session, options: DriveOptions): Promise<RunOutcome> {
+    const interrupted = AbortSignal.any([options.signal, session.lost]);
+    const cancelled = new AbortController();
+    const stop = AbortSignal.any([interrupted, cancelled.signal]);
+    const listening = new AbortController();
+    const listener = this.#listenForCancel(journal, cancelled, listening.signal);
+    const inFlight = new Map<string, Promise<void>>();
+    let failure: { readonly step: Step; readonly error: unknown } | undefined;
+    let waiting = false;
+    // A cancellation that came while nobody drove the run counts before anything new starts.
+    if (await this.#isCancelled(journal)) cancelled.abort();
+    try {
+      for (;;) {
+        if (!stop.aborted && failure?.step.onFailure !== 'undo' && failure?.step.onFailure !== 'stop') {
+          for (const step of readySteps(journal.plan, journal.state)) {
+            if (inFlight.has(step.id)) continue;
+            const work = this.#one(step, journal, session, stop).then((outcome) => {
+              inFlight.delete(step.id);
+              if (outcome?.outcome !== 'failed' || step.importance === 'best-effort') return;
+              failure ??= { step, error: outcome.error };
+            });
+            // After a lost lease nobody waits for the others; their refusals are no news.
+            work.catch(() => undefined);
+            inFlight.set(step.id, work);
+          }
+        }
+        if (inFlight.size === 0) break;
+        const nowWaiting = [...inFlight.keys()].every((id) => isWait(journal.plan, id));
+        if (nowWaiting !== waiting && !stop.aborted) {
+          waiting = nowWaiting;
+          await journal.append({ type: 'run', status: waiting ? 'waiting' : 'running' });
+        }
+        await Promise.race(inFlight.values());
+      }
+    } catch (error) {
+      if (!isUnshipError(error) || error.slug !== 'fenced-out') {
+        await Promise.allSettled(inFlight.values());
+        throw error;
+      }
+      return { run: journal.run, status: 'superseded', error };
+    } finally {
+      listening.abort();
+      await listener;
+    }
+    if (session.lost.aborted) return { run: journal.run, status: 'superseded' };
+    if (cancelled.signal.aborted) {
+      const error = new UnshipError('cancelled', { happened: `run ${journal.run} was cancelled` });
+      return await this.#undoAll(journal, session, options, error);
+    }
+    if (failure !== undefined) return await this.#fail(journal, session, options, failure);
+    if (options.signal.aborted) return await end(journal, 'paused');
+    return await end(journal, 'done');
+  }
+
+  async #one(step: Step, journal: Journal, session: Session, stop: AbortSignal): ReturnType<typeof runStep> {
+    const state = journal.state.steps[step.id] ?? { status: 'pending', attempt: 0 };
+    return await runStep(
+      step,
+      this.#handler(step, journal.run),
+      state,
+      this.#context(journal, session, step, stop),
+      journal,
+    );
+  }
+
+  async #listenForCancel(journal: Journal, cancelled: AbortController, ended: AbortSignal): Promise<void> {
+    const { runtime } = this.#parts;
+    while (!ended.aborted) {
+      await runtime.clock.sleep(signalPollMs, ended);
+      if (ended.aborted) return;
+      if (!(await this.#isCancelled(journal).catch(() => false))) continue;
+      cancelled.abort();
+      return;
+    }
+  }
+
+  async #isCancelled(journal: Journal): Promise<boolean> {
+    const signals = await this.#parts.store.signals(journal.run);
+    return signals.some((signal) => signal.name === 'cancel') && !isPastNoReturn(journal.plan, journal.state);
+  }
+
+  async #fail(
+    journal: Journal,
+    session: Session,
+    options: DriveOptions,
+    failure: { readonly step: Step; readonly error: unknown },
+  ): Promise<RunOutcome> {
+    const { step, error } = failure;
+    if (step.onFailure === 'undo' && !isPastNoReturn(journal.plan, journal.state)) {
+      return await this.#undoAll(journal, session, options, error);
+    }
+    if (step.onFailure === 'stop') return { ...(await end(journal, 'failed')), error };
+    // A refusal before anything live was touched leaves nothing to go on with: it is the answer.
+    const untouched = journal.plan.steps.every(
+      (item) => actionEntry(item.action)?.live !== true || (journal.state.steps[item.id]?.attempt ?? 0) === 0,
+    );
+    const status = untouched && isFinal(error) ? 'failed' : 'blocked';
+    return { ...(await end(journal, status)), error };
+  }
+
+  /** Reverse order of the graph, one at a time: what was done last goes first. */
+  async #undoAll(
+    journal: Journal,
+    session: Session,
+    options: DriveOptions,
+    error: unknown,
+  ): Promise<RunOutcome> {
+    const why = error === undefined ? {} : { error };
+    if (journal.state.status !== 'undoing') await journal.append({ type: 'run', status: 'undoing' });
+    const stop = AbortSignal.any([options.signal, session.lost]);
+    for (const step of [...topologicalOrder(journal.plan.steps)].reverse()) {
+      const state = journal.state.steps[step.id];
+      if (state === undefined || state.status === 'pending' || state.status === 'undone') continue;
+      const handler = this.#handler(step, journal.run);
+      const outcome = await undoStep(
+        step,
+        handler,
+        state,
+        this.#context(journal, session, step, stop),
+        journal,
+      );
+      if (outcome.outcome === 'failed') return { ...(await end(journal, 'blocked')), error: outcome.error };
+      if (stop.aborted) break;
+    }
+    if (session.lost.aborted) return { run: journal.run, status: 'superseded', ...why };
+    if (stop.aborted) {
+      await journal.append({ type: 'note', text: 'paused while undoing' });
+      return { run: journal.run, status: 'paused', ...why };
+    }
+    return { ...(await end(journal, 'undone')), ...why };
+  }
+}
+
+function isWait(plan: Plan, id: string): boolean {
+  const step = plan.steps.find((item) => item.id === id);
+  return step !== undefined && (actionEntry(step.action)?.waits ?? false);
+}
+
+async function end(journal: Journal, status: RunStatus): Promise<RunOutcome> {
+  await journal.append({ type: 'run', status });
+  return { run: journal.run, status };
+}

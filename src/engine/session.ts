@@ -1,0 +1,90 @@
+import type { PlanKind } from '../domain/plan.ts';
+import type { Runtime } from '../domain/runtime.ts';
+import type { Lease, LeaseMode, LeaseOwner, Store } from '../store/store.port.ts';
+
+/** How long a lease lives without a sign of life, and how often one is given. */
+export const leaseTtlMs = 10_000;
+const heartbeatMs = 3_000;
+
+export type SessionAnswer =
+  | { readonly granted: true; readonly session: Session; readonly superseded: number | null }
+  | { readonly granted: false; readonly holder: Lease };
+
+export interface SessionRequest {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly owner: LeaseOwner;
+  readonly mode: LeaseMode;
+  readonly kind: PlanKind | null;
+  isAlive(owner: LeaseOwner): boolean | null;
+}
+
+/**
+ * The time in which this process holds the environment. A heartbeat renews the lease; `lost` aborts as soon
+ * as another holder is seen, and every write with the old fence is refused from then on.
+ */
+export class Session {
+  readonly fence: number;
+  readonly #store: Store;
+  readonly #runtime: Runtime;
+  readonly #lost = new AbortController();
+  readonly #ended = new AbortController();
+  #run: number | null = null;
+  #kind: PlanKind | null;
+
+  private constructor(store: Store, runtime: Runtime, lease: Lease) {
+    this.#store = store;
+    this.#runtime = runtime;
+    this.fence = lease.fence;
+    this.#kind = lease.kind;
+  }
+
+  static async open(request: SessionRequest): Promise<SessionAnswer> {
+    const { store, runtime } = request;
+    const answer = await store.acquireLease({
+      owner: request.owner,
+      mode: request.mode,
+      run: null,
+      kind: request.kind,
+      now: runtime.clock.now(),
+      ttlMs: leaseTtlMs,
+      isAlive: request.isAlive,
+    });
+    if (!answer.granted) return answer;
+    const session = new Session(store, runtime, answer.lease);
+    void session.#beat();
+    return { granted: true, session, superseded: answer.superseded };
+  }
+
+  /** Aborts when the lease is no longer ours. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Says which run the lease is held for, so that others see it. */
+  async hold(run: number, kind: PlanKind): Promise<void> {
+    this.#run = run;
+    this.#kind = kind;
+    await this.#renew();
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort();
+    if (!this.#lost.signal.aborted) await this.#store.releaseLease(this.fence);
+  }
+
+  async #renew(): Promise<void> {
+    const expiresAt = this.#runtime.clock.now() + leaseTtlMs;
+    const ours = await this.#store.renewLease(this.fence, this.#run, this.#kind, expiresAt);
+    if (!ours) this.#lost.abort();
+  }
+
+  async #beat(): Promise<void> {
+    while (!this.#ended.signal.aborted && !this.#lost.signal.aborted) {
+      await this.#runtime.clock.sleep(heartbeatMs, this.#ended.signal);
+      if (this.#ended.signal.aborted) return;
+      // A renewal that fails once (a locked store) is tried again; the lease outlives three beats.
+      await this.#renew().catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { UnshipError } from '../../domain/errors.ts';
+import { isCommit } from '../../domain/names.ts';
+import type { Source } from '../../surfaces/source.port.ts';
+import { writeTree } from './checkout.ts';
+import { failure, type GitAnswer, git } from './git.ts';
+import { parseTree } from './tree.ts';
+
+/**
+ * What may name a commit: a hash, or a branch or tag with steps back (`main~2`, `v1.0^`). No options, paths,
+ * searches, reflogs, addresses, and nothing that means something to a shell.
+ */
+const refRule = /^[\p{L}\p{N}_][\p{L}\p{N}_./@+#=,%-]*([~^][0-9]{0,4})*$/u;
+
+/** `root` is the top of the work tree: see `findWorkTree`. */
+export function createSource(root: string): Source {
+  const ask = (args: readonly string[], signal?: AbortSignal): Promise<GitAnswer> => git(root, args, signal);
+
+  const objectAt = async (commit: string, path: string): Promise<string | null> => {
+    assertCommit(commit);
+    const place = cleanPath(path);
+    const name = place === '' ? `${commit}^{tree}` : `${commit}:${place}`;
+    const { code, stdout, stderr } = await ask([
+      'rev-parse',
+      '--verify',
+      '--quiet',
+      '--end-of-options',
+      name,
+    ]);
+    if (code === 0) return stdout.toString('utf8').trim();
+    await assertThere(ask, commit, stderr);
+    return null;
+  };
+
+  return {
+    root,
+    objectAt,
+    resolve: async (ref) => {
+      if (ref.length > 250 || !refRule.test(ref) || ref.includes('..'))
+        throw gone(ref, 'it is no name of a commit');
+      const name = `${ref}^{commit}`;
+      const { code, stdout, stderr } = await ask([
+        'rev-parse',
+        '--verify',
+        '--quiet',
+        '--end-of-options',
+        name,
+      ]);
+      const hash = stdout.toString('utf8').trim();
+      if (code === 0 && isCommit(hash)) return hash;
+      if (/not a git repository|dubious ownership/.test(stderr)) throw failure(root, undefined, stderr);
+      throw gone(ref, 'no commit has this name');
+    },
+    has: async (commit) => isCommit(commit) && (await ask(['cat-file', '-e', `${commit}^{tree}`])).code === 0,
+    read: async (commit, path) => {
+      assertCommit(commit);
+      const { code, stdout, stderr } = await ask(['cat-file', 'blob', `${commit}:${cleanPath(path)}`]);
+      if (code === 0) return stdout.toString('utf8');
+      await assertThere(ask, commit, stderr);
+      return null;
+    },
+    list: async (commit, folder) => {
+      assertCommit(commit);
+      const place = cleanPath(folder);
+      const { code, stdout, stderr } = await ask(['ls-tree', '-z', `${commit}:${place}`]);
+      if (code !== 0) {
+        await assertThere(ask, commit, stderr);
+        return [];
+      }
+      return parseTree(stdout)
+        .filter((entry) => entry.mode === '100644' || entry.mode === '100755')
+        .map((entry) => entry.path)
+        .sort();
+    },
+    checkout: async (commit, folder, signal) => {
+      signal.throwIfAborted();
+      assertCommit(commit);
+      await assertThere(ask, commit, '');
+      await writeTree(root, commit, folder, signal);
+    },
+    contains: async (commit, ancestor) => {
+      assertCommit(commit);
+      assertCommit(ancestor);
+      const { code, stderr } = await ask(['merge-base', '--is-ancestor', ancestor, commit]);
+      if (code === 0 || code === 1) return code === 0;
+      await assertThere(ask, commit, stderr);
+      await assertThere(ask, ancestor, stderr);
+      throw failure(root, undefined, stderr);
+    },
+    subject: async (commit) => {
+      assertCommit(commit);
+      const { code, stdout, stderr } = await ask(['cat-file', 'commit', commit]);
+      if (code !== 0) {
+        await assertThere(ask, commit, stderr);
+        throw failure(root, undefined, stderr);
+      }
+      const text = stdout.toString('utf8');
+      const message = text.slice(text.indexOf('\n\n') + 2);
+      return (message.split(/\n\s*\n/, 1)[0] ?? '').split('\n').join(' ').trim();
+    },
+  };
+}
+
+/** Top of the work tree that holds `folder`. Throws `git-failed` outside of one. */
+export async function findWorkTree(folder: string): Promise<string> {
+  const { code, stdout, stderr } = await git(folder, ['rev-parse', '--show-toplevel']);
+  if (code !== 0) throw failure(folder, undefined, stderr);
+  return stdout.toString('utf8').trimEnd();
+}
+
+function assertCommit(commit: string): void {
+  if (!isCommit(commit)) throw gone(commit, 'it is no full hash of a commit');
+}
+
+/** Tells a missing file from a missing commit and from a repository that can't be read. */
+async function assertThere(
+  ask: (args: readonly string[]) => Promise<GitAnswer>,
+  commit: string,
+  stderr: string,
+): Promise<void> {
+  const { code, stderr: reason } = await ask(['cat-file', '-e', `${commit}^{tree}`]);
+  if (code === 0) return;
+  if (/not a git repository|dubious ownership/.test(reason)) {
+    throw new UnshipError('git-failed', { happened: reason || stderr });
+  }
+  throw gone(commit, 'the repository does not have it');
+}
+
+/** A path inside the tree, with `/`; empty for the root. Throws on one that could mean anything else. */
+function cleanPath(path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  if (path.startsWith('/') || path.includes('\0') || parts.includes('..')) {
+    throw new UnshipError('git-failed', {
+      happened: `${JSON.stringify(path)} is no path inside the repository`,
+    });
+  }
+  return parts.join('/');
+}
+
+function gone(ref: string, reason: string): UnshipError {
+  return new UnshipError('commit-gone', {
+    happened: `${JSON.stringify(ref.slice(0, 100))}: ${reason}`,
+    done: 'nothing was changed',
+  });
+}

@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export interface CommandRun {
+  readonly folder: string;
+  /** The whole environment: nothing is inherited. */
+  readonly environment: { readonly [name: string]: string };
+  readonly withinMs: number;
+  readonly signal: AbortSignal;
+  /** File that everything it prints is added to; none when absent. */
+  readonly log?: string;
+}
+
+export interface CommandResult {
+  /** Null when it ended well, else why not: `exit code 1`, `not done within 15 min`. */
+  readonly failure: string | null;
+  /** The first 64 KiB of its standard output. */
+  readonly stdout: string;
+  /** The last lines of all its output. */
+  readonly tail: string;
+}
+
+const outputLimit = 10 * 1024 * 1024;
+const captureLimit = 64 * 1024;
+const tailLimit = 4_000;
+
+/**
+ * Runs a program in a process group of its own, which is dead when this returns, also what it left in the
+ * background. Throws only the signal's reason.
+ */
+export async function runCommand(
+  [program, ...args]: readonly [string, ...string[]],
+  run: CommandRun,
+): Promise<CommandResult> {
+  run.signal.throwIfAborted();
+  const log = await openLog(run.log);
+  const child = spawn(program, args, {
+    cwd: run.folder,
+    env: { ...run.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let failure: string | null = null;
+  let stdout = '';
+  let tail = '';
+  let size = 0;
+  const end = (reason: string): void => {
+    failure ??= reason;
+    killGroup(child.pid);
+  };
+  const heard = (chunk: Buffer): void => {
+    size += chunk.length;
+    tail = (tail + chunk.toString('utf8')).slice(-tailLimit);
+    if (size > outputLimit) end('it printed more than 10 MB');
+    else log?.write(chunk);
+  };
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (stdout.length < captureLimit) stdout += chunk.toString('utf8');
+    heard(chunk);
+  });
+  child.stderr.on('data', heard);
+  const timer = setTimeout(() => end(`not done within ${Math.round(run.withinMs / 1000)} s`), run.withinMs);
+  const aborted = (): void => end('aborted');
+  run.signal.addEventListener('abort', aborted, { once: true });
+  const exit = await new Promise<string | null>((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => {
+      resolve(code === 0 ? null : signal === null ? `exit code ${code}` : `killed by ${signal}`);
+      // Whoever still holds its output in the background would keep us waiting.
+      killGroup(child.pid);
+    });
+  });
+  if (child.pid !== undefined) await closed(child);
+  clearTimeout(timer);
+  run.signal.removeEventListener('abort', aborted);
+  await new Promise<void>((resolve) => (log === null ? resolve() : log.end(() => resolve())));
+  run.signal.throwIfAborted();
+  return { failure: failure ?? exit, stdout, tail: lastLines(tail) };
+}
+
+function closed(child: ReturnType<typeof spawn>): Promise<void> {
+  // A child that left the group may hold the pipe open for ever.
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      resolve();
+    }, 1_000);
+    child.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+async function openLog(path: string | undefined): Promise<ReturnType<typeof createWriteStream> | null> {
+  if (path === undefined) return null;
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
+  // A full disk must not end the run here: the command itself fails on it.
+  stream.on('error', () => undefined);
+  return stream;
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left.
+  }
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-15).join('\n');
+}
+
+/** The variables that every program gets, whatever else the caller's environment holds. */
+export function basicEnvironment(): { [name: string]: string } {
+  const basic: { [name: string]: string } = {};
+  for (const name of ['PATH', 'HOME', 'LANG']) {
+    const value = process.env[name];
+    if (value !== undefined) basic[name] = value;
+  }
+  return basic;
+}

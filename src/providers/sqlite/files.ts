@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { UnshipError } from '../../domain/errors.ts';
+
+export function ensureFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+export function syncFile(file: string): void {
+  const descriptor = openSync(file, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** What was written to `from` is durable under the name `to` when this returns. Same folder. */
+export function publishFile(from: string, to: string): void {
+  syncFile(from);
+  renameSync(from, to);
+  syncFile(dirname(to));
+}
+
+export function writeFileDurably(file: string, text: string): void {
+  const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.partial`);
+  const descriptor = openSync(temporary, 'w', 0o600);
+  try {
+    writeSync(descriptor, text);
+  } finally {
+    closeSync(descriptor);
+  }
+  publishFile(temporary, file);
+}
+
+/** Undefined when it isn't there or is no JSON: it was never completed, or somebody else wrote it. */
+export function readJson(file: string): unknown {
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A database file and what SQLite may have left beside it. */
+export function removeDatabase(file: string): void {
+  for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true });
+}
+
+export async function sha256OfFile(file: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal }))
+    hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Throws `disk-full` unless the disk of `folder` has room for so many bytes and something to spare. */
+export function requireSpace(folder: string, bytes: number, what: string): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = Number(bavail) * Number(bsize);
+  const needed = Math.ceil(bytes * 1.1) + 4 * 1024 * 1024;
+  if (free >= needed) return;
+  const inMegabytes = (count: number): string => `${Math.ceil(count / 1e6)} MB`;
+  throw new UnshipError('disk-full', {
+    happened: `${what} needs ${inMegabytes(needed)} in ${folder}, and ${inMegabytes(free)} are free`,
+    done: 'nothing was changed',
+  });
+}

@@ -1,0 +1,493 @@
+import { type Insertable, type Kysely, type Selectable, sql, type Transaction } from 'kysely';
+import { UnshipError } from '../domain/errors.ts';
+import { canonicalJson, type Json } from '../domain/json.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { History, QuarantinedCommit, Release, ReleaseId } from '../domain/release.ts';
+import { releaseNumber } from '../domain/release.ts';
+import type { JournalEntry, NewJournalEntry, RunStatus, RunSummary } from '../domain/run.ts';
+import type { Runtime } from '../domain/runtime.ts';
+import type { Tables } from './schema.ts';
+import type {
+  IncidentRecord,
+  Lease,
+  LeaseAnswer,
+  LeaseOwner,
+  LeaseRequest,
+  Signal,
+  Store,
+} from './store.port.ts';
+
+type Database = Kysely<Tables> | Transaction<Tables>;
+
+/** State in any SQL database that Kysely speaks to. Every write is one transaction; writes by a run are fenced. */
+export class SqlStore implements Store {
+  readonly #db: Kysely<Tables>;
+  readonly #runtime: Runtime;
+
+  constructor(db: Kysely<Tables>, runtime: Runtime) {
+    this.#db = db;
+    this.#runtime = runtime;
+  }
+
+  /** One fenced write, between the two places where a fault may strike. */
+  async #write<T>(
+    name: string,
+    fence: number | null,
+    work: (db: Transaction<Tables>) => Promise<T>,
+  ): Promise<T> {
+    this.#runtime.faults.point(`store.${name}.before`);
+    const result = await this.#db.transaction().execute(async (db) => {
+      if (fence !== null) await assertFence(db, fence);
+      return await work(db);
+    });
+    this.#runtime.faults.point(`store.${name}.after`);
+    return result;
+  }
+
+  async history(): Promise<History> {
+    const rows = await this.#db.selectFrom('releases').select('document').orderBy('number', 'desc').execute();
+    return { releases: rows.map(readRelease), quarantine: await this.#quarantine() };
+  }
+
+  async recentReleases(limit: number): Promise<readonly Release[]> {
+    const query = this.#db.selectFrom('releases').select('document').orderBy('number', 'desc').limit(limit);
+    return (await query.execute()).map(readRelease);
+  }
+
+  async release(id: ReleaseId): Promise<Release | undefined> {
+    const row = await this.#db
+      .selectFrom('releases')
+      .select('document')
+      .where('number', '=', releaseNumber(id))
+      .executeTakeFirst();
+    return row === undefined ? undefined : readRelease(row);
+  }
+
+  async planningHistory(target?: ReleaseId): Promise<History> {
+    const live = await this.#db
+      .selectFrom('releases')
+      .select('number')
+      .where('deployment', '=', 'live')
+      .orderBy('number', 'desc')
+      .executeTakeFirst();
+    const base = this.#db.selectFrom('releases').select(['number', 'document']);
+    // What a plan can come from or go to: the live one and all newer ones, the newest good ones, the named one.
+    const newer = base
+      .where('number', '>=', live?.number ?? 0)
+      .orderBy('number', 'desc')
+      .limit(50);
+    const good = base.where('health', '=', 'good').orderBy('number', 'desc').limit(20);
+    const named =
+      target === undefined ? [] : await base.where('number', '=', releaseNumber(target)).execute();
+    const rows = new Map<number, { document: string }>();
+    for (const row of [...(await newer.execute()), ...(await good.execute()), ...named])
+      rows.set(row.number, row);
+    const releases = [...rows].sort(([a], [b]) => b - a).map(([, row]) => readRelease(row));
+    return { releases, quarantine: await this.#quarantine() };
+  }
+
+  async #quarantine(): Promise<readonly QuarantinedCommit[]> {
+    const rows = await this.#db.selectFrom('quarantine').selectAll().orderBy('since', 'desc').execute();
+    return rows.map((row) => ({
+      commit: row.commit,
+      release: row.release as ReleaseId,
+      reason: row.reason,
+      since: row.since,
+      ...(row.fixed_by === null ? {} : { fixedBy: row.fixed_by }),
+    }));
+  }
+
+  async nextReleaseId(): Promise<ReleaseId> {
+    const row = await this.#db
+      .selectFrom('releases')
+      .select(({ fn }) => fn.max('number').as('newest'))
+      .executeTakeFirst();
+    return `r${Number(row?.newest ?? 0) + 1}`;
+  }
+
+  async saveRelease(fence: number, release: Release): Promise<void> {
+    await this.saveReleases(fence, [release]);
+  }
+
+  async saveReleases(fence: number, releases: readonly Release[]): Promise<void> {
+    await this.#write('save-releases', fence, async (db) => {
+      for (const release of releases) {
+        const row: Insertable<Tables['releases']> = {
+          number: releaseNumber(release.id),
+          deployment: release.deployment,
+          health: release.health,
+          document: JSON.stringify(release),
+        };
+        await db
+          .insertInto('releases')
+          .values(row)
+          .onConflict((conflict) => conflict.column('number').doUpdateSet(row))
+          .execute();
+      }
+    });
+  }
+
+  async quarantine(fence: number, entry: QuarantinedCommit): Promise<void> {
+    await this.#write('quarantine', fence, async (db) => {
+      const row = {
+        release: entry.release,
+        reason: entry.reason,
+        since: entry.since,
+        fixed_by: entry.fixedBy ?? null,
+      };
+      await db
+        .insertInto('quarantine')
+        .values({ commit: entry.commit, ...row })
+        .onConflict((conflict) => conflict.column('commit').doUpdateSet(row))
+        .execute();
+    });
+  }
+
+  async liftQuarantine(commit: string, fixedBy: string): Promise<boolean> {
+    return await this.#write('lift-quarantine', null, async (db) => {
+      const result = await db
+        .updateTable('quarantine')
+        .set({ fixed_by: fixedBy })
+        .where('commit', '=', commit)
+        .where('fixed_by', 'is', null)
+        .executeTakeFirst();
+      return Number(result.numUpdatedRows) > 0;
+    });
+  }
+
+  async saveConfiguration(hash: string, text: Json): Promise<void> {
+    const known = await this.#db
+      .selectFrom('configurations')
+      .select('hash')
+      .where('hash', '=', hash)
+      .executeTakeFirst();
+    if (known !== undefined) return;
+    await this.#write('save-configuration', null, async (db) => {
+      await db
+        .insertInto('configurations')
+        .values({ hash, document: JSON.stringify(text) })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    });
+  }
+
+  async configuration(hash: string): Promise<Json | undefined> {
+    const row = await this.#db
+      .selectFrom('configurations')
+      .select('document')
+      .where('hash', '=', hash)
+      .executeTakeFirst();
+    return row === undefined ? undefined : (JSON.parse(row.document) as Json);
+  }
+
+  async lastConfiguration(): Promise<{ readonly hash: string; readonly text: Json } | undefined> {
+    const row = await this.#db
+      .selectFrom('configurations')
+      .selectAll()
+      .orderBy(sql`rowid`, 'desc')
+      .executeTakeFirst();
+    return row === undefined ? undefined : { hash: row.hash, text: JSON.parse(row.document) as Json };
+  }
+
+  async rememberPlan(hash: string, rowsLost: number, at: number): Promise<void> {
+    await this.#write('remember-plan', null, async (db) => {
+      const row = { rows_lost: rowsLost, shown_at: at };
+      await db
+        .insertInto('plans')
+        .values({ hash, ...row })
+        .onConflict((conflict) => conflict.column('hash').doUpdateSet(row))
+        .execute();
+    });
+  }
+
+  async shownRowsLost(hash: string): Promise<number | undefined> {
+    const row = await this.#db
+      .selectFrom('plans')
+      .select('rows_lost')
+      .where('hash', '=', hash)
+      .executeTakeFirst();
+    return row?.rows_lost;
+  }
+
+  async createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number> {
+    return await this.#write('create-run', fence, async (db) => {
+      const { id } = await db
+        .insertInto('runs')
+        .values({
+          kind: plan.kind,
+          status: 'running',
+          from_release: plan.from,
+          to_release: plan.to,
+          plan_hash: plan.hash,
+          label,
+          plan: JSON.stringify(plan),
+          started_at: startedAt,
+          updated_at: startedAt,
+        })
+        .returning('id')
+        .executeTakeFirstOrThrow();
+      await db.updateTable('lease').set({ run: id, kind: plan.kind }).where('id', '=', 1).execute();
+      await this.#insertEntry(db, id, { type: 'run', status: 'running' }, undefined);
+      return id;
+    });
+  }
+
+  async plan(run: number): Promise<Plan | undefined> {
+    const row = await this.#db.selectFrom('runs').select('plan').where('id', '=', run).executeTakeFirst();
+    return row === undefined ? undefined : (JSON.parse(row.plan) as Plan);
+  }
+
+  async runs(limit: number): Promise<readonly RunSummary[]> {
+    const rows = await this.#db.selectFrom('runs').selectAll().orderBy('id', 'desc').limit(limit).execute();
+    return rows.map(readRun);
+  }
+
+  async run(id: number): Promise<RunSummary | undefined> {
+    const row = await this.#db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
+    return row === undefined ? undefined : readRun(row);
+  }
+
+  async append(fence: number, run: number, entry: NewJournalEntry): Promise<JournalEntry> {
+    return await this.#write('journal', fence, async (db) => {
+      const last = await db
+        .selectFrom('journal')
+        .select(['seq', 'hash'])
+        .where('run', '=', run)
+        .orderBy('seq', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      const appended = await this.#insertEntry(db, run, entry, last);
+      const status = entry.type === 'run' ? { status: entry.status } : {};
+      await db
+        .updateTable('runs')
+        .set({ ...status, updated_at: appended.at })
+        .where('id', '=', run)
+        .execute();
+      return appended;
+    });
+  }
+
+  async #insertEntry(
+    db: Transaction<Tables>,
+    run: number,
+    entry: NewJournalEntry,
+    last: { readonly seq: number; readonly hash: string } | undefined,
+  ): Promise<JournalEntry> {
+    const appended: JournalEntry = { ...entry, seq: (last?.seq ?? 0) + 1, at: this.#runtime.clock.now() };
+    const text = JSON.stringify(appended);
+    const hash = this.#runtime.digest(`${last?.hash ?? `run ${run}`}\n${text}`);
+    await db
+      .insertInto('journal')
+      .values({ run, seq: appended.seq, at: appended.at, entry: text, hash })
+      .execute();
+    return appended;
+  }
+
+  async journal(run: number): Promise<readonly JournalEntry[]> {
+    const rows = await this.#db
+      .selectFrom('journal')
+      .selectAll()
+      .where('run', '=', run)
+      .orderBy('seq')
+      .execute();
+    let before = `run ${run}`;
+    return rows.map((row, index) => {
+      const hash = this.#runtime.digest(`${before}\n${row.entry}`);
+      if (hash !== row.hash || row.seq !== index + 1) {
+        throw new UnshipError('journal-corrupt', {
+          happened: `entry ${row.seq} of run ${run} does not match its chain`,
+          done: 'nothing; the run is not continued',
+        });
+      }
+      before = hash;
+      return JSON.parse(row.entry) as JournalEntry;
+    });
+  }
+
+  async acquireLease(request: LeaseRequest): Promise<LeaseAnswer> {
+    return await this.#write('acquire-lease', null, async (db) => {
+      const held = await currentLease(db);
+      if (held !== undefined && !mayTake(held, request)) return { granted: false, holder: held };
+      const row = await db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirstOrThrow();
+      const lease: Lease = {
+        owner: request.owner,
+        fence: row.fence + 1,
+        run: request.run,
+        kind: request.kind,
+        since: request.now,
+        expiresAt: request.now + request.ttlMs,
+      };
+      await db
+        .updateTable('lease')
+        .set({
+          owner: canonicalJson(request.owner as unknown as Json),
+          fence: lease.fence,
+          run: lease.run,
+          kind: lease.kind,
+          since: lease.since,
+          expires_at: lease.expiresAt,
+        })
+        .where('id', '=', 1)
+        .execute();
+      const interrupted = held !== undefined && request.now < held.expiresAt ? held.run : null;
+      return { granted: true, lease, superseded: interrupted };
+    });
+  }
+
+  async renewLease(
+    fence: number,
+    run: number | null,
+    kind: Plan['kind'] | null,
+    expiresAt: number,
+  ): Promise<boolean> {
+    return await this.#write('renew-lease', null, async (db) => {
+      const result = await db
+        .updateTable('lease')
+        .set({ run, kind, expires_at: expiresAt })
+        .where('fence', '=', fence)
+        .where('owner', 'is not', null)
+        .executeTakeFirst();
+      return Number(result.numUpdatedRows) > 0;
+    });
+  }
+
+  async releaseLease(fence: number): Promise<void> {
+    await this.#write('release-lease', null, async (db) => {
+      await db
+        .updateTable('lease')
+        .set({ owner: null, run: null, kind: null, expires_at: 0 })
+        .where('fence', '=', fence)
+        .execute();
+    });
+  }
+
+  async lease(): Promise<Lease | undefined> {
+    return await currentLease(this.#db);
+  }
+
+  async signal(signal: Signal): Promise<boolean> {
+    return await this.#write('signal', null, async (db) => {
+      const result = await db
+        .insertInto('signals')
+        .values({ ...signal, payload: JSON.stringify(signal.payload) })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      return Number(result.numInsertedOrUpdatedRows ?? 0) > 0;
+    });
+  }
+
+  async signals(run: number): Promise<readonly Signal[]> {
+    const rows = await this.#db.selectFrom('signals').selectAll().where('run', '=', run).execute();
+    return rows.map((row) => ({ ...row, payload: JSON.parse(row.payload) as Json }));
+  }
+
+  async openIncident(incident: Omit<IncidentRecord, 'id'>): Promise<IncidentRecord> {
+    return await this.#write('open-incident', null, async (db) => {
+      const known = await db
+        .selectFrom('incidents')
+        .selectAll()
+        .where('run', '=', incident.run)
+        .executeTakeFirst();
+      if (known !== undefined) return readIncident(known);
+      const row = await db
+        .insertInto('incidents')
+        .values({
+          run: incident.run,
+          release: incident.release,
+          opened_at: incident.openedAt,
+          draft: incident.draft,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      return readIncident(row);
+    });
+  }
+
+  async saveIncidentDraft(id: number, draft: string): Promise<void> {
+    await this.#write('save-incident', null, async (db) => {
+      await db.updateTable('incidents').set({ draft }).where('id', '=', id).execute();
+    });
+  }
+
+  async incidents(limit: number): Promise<readonly IncidentRecord[]> {
+    const rows = await this.#db
+      .selectFrom('incidents')
+      .selectAll()
+      .orderBy('id', 'desc')
+      .limit(limit)
+      .execute();
+    return rows.map(readIncident);
+  }
+
+  async incident(id: number): Promise<IncidentRecord | undefined> {
+    const row = await this.#db.selectFrom('incidents').selectAll().where('id', '=', id).executeTakeFirst();
+    return row === undefined ? undefined : readIncident(row);
+  }
+
+  async incidentOfRun(run: number): Promise<IncidentRecord | undefined> {
+    const row = await this.#db.selectFrom('incidents').selectAll().where('run', '=', run).executeTakeFirst();
+    return row === undefined ? undefined : readIncident(row);
+  }
+
+  async close(): Promise<void> {
+    await this.#db.destroy();
+  }
+}
+
+async function assertFence(db: Database, fence: number): Promise<void> {
+  const row = await db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirstOrThrow();
+  if (row.fence === fence) return;
+  throw new UnshipError('fenced-out', {
+    happened: `lease ${fence} was followed by lease ${row.fence}`,
+    done: 'nothing more; the newer run decides',
+  });
+}
+
+async function currentLease(db: Database): Promise<Lease | undefined> {
+  const row = await db.selectFrom('lease').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
+  if (row.owner === null) return undefined;
+  return {
+    owner: JSON.parse(row.owner) as LeaseOwner,
+    fence: row.fence,
+    run: row.run,
+    kind: row.kind as Lease['kind'],
+    since: row.since,
+    expiresAt: row.expires_at,
+  };
+}
+
+/** An expired or orphaned lease is free; a rollback goes before a release; a person's word goes before all. */
+function mayTake(held: Lease, request: LeaseRequest): boolean {
+  if (held.expiresAt <= request.now) return true;
+  if (held.owner.host === request.owner.host && request.isAlive(held.owner) === false) return true;
+  if (request.mode === 'take-over') return true;
+  return request.mode === 'supersede' && (held.kind === 'release' || held.kind === 'rehearsal');
+}
+
+function readRelease(row: { readonly document: string }): Release {
+  return JSON.parse(row.document) as Release;
+}
+
+function readRun(row: Selectable<Tables['runs']>): RunSummary {
+  return {
+    id: row.id,
+    kind: row.kind as RunSummary['kind'],
+    status: row.status as RunStatus,
+    from: row.from_release as ReleaseId | null,
+    to: row.to_release as ReleaseId | null,
+    planHash: row.plan_hash,
+    label: row.label,
+    startedAt: row.started_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+function readIncident(row: Selectable<Tables['incidents']>): IncidentRecord {
+  return {
+    id: row.id,
+    run: row.run,
+    release: row.release as ReleaseId | null,
+    openedAt: row.opened_at,
+    draft: row.draft,
+  };
+}

@@ -1,0 +1,71 @@
+import type { Json } from '../../domain/json.ts';
+import { Input } from '../input.ts';
+import type { ActionHandler, Surface } from '../surface.port.ts';
+import type { DesktopPort, DesktopTarget } from './desktop.port.ts';
+
+/** A desktop feed as a surface. */
+export function desktopSurface(name: string, port: DesktopPort): Surface {
+  return {
+    name,
+    kind: 'desktop',
+    observe: (context, query) => port.observe(context, query),
+    actions: desktopActions(port),
+  };
+}
+
+function target(input: Input): DesktopTarget {
+  return {
+    release: input.release('release'),
+    commit: input.text('commit'),
+    version: input.text('version'),
+    artifact: input.json('artifact'),
+  };
+}
+
+function desktopActions(port: DesktopPort): { readonly [action: string]: ActionHandler } {
+  const nothing = async (): Promise<void> => {};
+  const done = async (work: Promise<void>): Promise<Json> => {
+    await work;
+    return null;
+  };
+  const version = (input: Json): string => new Input(input).text('version');
+  return {
+    'desktop.stage': {
+      validate: nothing,
+      apply: (context, input) => port.stage(context, target(new Input(input))),
+      verify: async (_context, input) => ({ observed: `${version(input)} taken in, hashes match` }),
+      undo: (context, input) => port.unstage(context, target(new Input(input))),
+    },
+    'desktop.publish': {
+      validate: nothing,
+      apply: (context, input) => done(port.publish(context, target(new Input(input)))),
+      verify: (context, input) => port.verifyOffered(context, version(input)),
+      undo: (context, input) => port.pull(context, version(input), new Input(input).optionalText('previous')),
+    },
+    'desktop.halt': {
+      validate: nothing,
+      apply: (context, input) => done(port.halt(context, version(input))),
+      verify: async (_context, input) => ({ observed: `${version(input)} halted` }),
+      undo: (context, input) => port.unhalt(context, version(input)),
+    },
+    'desktop.pull': {
+      validate: nothing,
+      apply: (context, input) =>
+        done(port.pull(context, version(input), new Input(input).optionalText('to'))),
+      verify: (context, input) => port.verifyOffered(context, new Input(input).optionalText('to')),
+      undo: (context, input) => port.unpull(context, version(input)),
+    },
+    'desktop.unpull': {
+      validate: nothing,
+      apply: (context, input) => done(port.unpull(context, version(input))),
+      verify: (context, input) => port.verifyOffered(context, version(input)),
+      undo: (context, input) => port.pull(context, version(input), new Input(input).optionalText('offered')),
+    },
+    'desktop.publish-standby': {
+      irreversible: 'clients that have installed it keep it',
+      validate: nothing,
+      apply: (context, input) => done(port.publishStandby(context, version(input))),
+      verify: (context, input) => port.verifyOffered(context, version(input)),
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import type { Json } from '../../domain/json.ts';
+import { Input } from '../input.ts';
+import type { ActionHandler, Surface } from '../surface.port.ts';
+import type { Retirement, WebPort, WebTarget } from './web.port.ts';
+
+/** A web host as a surface: its port's calls as actions that can be journaled, verified and undone. */
+export function webSurface(name: string, port: WebPort): Surface {
+  return {
+    name,
+    kind: 'web',
+    observe: (context, query) => port.observe(context, query.releases),
+    actions: webActions(port),
+  };
+}
+
+function target(input: Input): WebTarget {
+  return {
+    release: input.release('release'),
+    commit: input.text('commit'),
+    artifact: input.json('artifact'),
+  };
+}
+
+function webActions(port: WebPort): { readonly [action: string]: ActionHandler } {
+  const nothing = async (): Promise<void> => {};
+  return {
+    'web.stage': {
+      validate: nothing,
+      apply: (context, input) => port.stage(context, target(new Input(input))),
+      // What was built is proven by the start that follows: it answers its health check or is refused.
+      verify: async (_context, input) => ({ observed: `built ${new Input(input).release('release')}` }),
+      undo: (context, input) => port.unstage(context, target(new Input(input))),
+    },
+    'web.start': {
+      validate: nothing,
+      apply: async (context, input) => ({ ...(await port.start(context, target(new Input(input)))) }),
+      verify: async (_context, input, output) => ({
+        observed: `${new Input(input).release('release')} passed its health check after ${Math.round(new Input(output).number('startMs'))} ms`,
+      }),
+      undo: (context, input) => port.retire(context, target(new Input(input)), 'stop'),
+    },
+    'web.hold': {
+      validate: nothing,
+      apply: async (context): Promise<Json> => {
+        await port.hold(context);
+        return null;
+      },
+      verify: async () => ({ observed: 'requests wait' }),
+      undo: (context) => port.resume(context),
+    },
+    'web.switch': {
+      validate: nothing,
+      apply: async (context, input): Promise<Json> => {
+        await port.switchTo(context, target(new Input(input).inner('target') ?? new Input(null)));
+        return null;
+      },
+      verify: (context, input) =>
+        port.verifyLive(context, target(new Input(input).inner('target') ?? new Input(null))),
+      undo: async (context, input) => {
+        const previous = new Input(input).inner('previous');
+        if (previous === null) return;
+        await port.start(context, target(previous));
+        await port.switchTo(context, target(previous));
+      },
+    },
+    'web.retire': {
+      validate: nothing,
+      apply: async (context, input): Promise<Json> => {
+        const read = new Input(input);
+        const how: Retirement = read.text('how') === 'stop' ? 'stop' : 'keep-warm';
+        await port.retire(context, target(read.inner('target') ?? new Input(null)), how);
+        return null;
+      },
+      verify: async (_context, input) => ({
+        observed: new Input(input).text('how') === 'stop' ? 'stopped' : 'kept warm',
+      }),
+    },
+    'web.prune': {
+      validate: nothing,
+      apply: async (context, input) => {
+        const protect = new Input(input).texts('protect') as Parameters<WebPort['prune']>[1];
+        return { pruned: [...(await port.prune(context, protect))] };
+      },
+      verify: async (_context, _input, output) => {
+        const pruned = new Input(output).texts('pruned');
+        return { observed: pruned.length === 0 ? 'nothing to delete' : `deleted ${pruned.join(', ')}` };
+      },
+    },
+  };
+}

@@ -1,0 +1,4 @@
+import { desktopContract } from '../../../src/testing/desktop-contract.ts';
+import { feedFixture } from './harness.ts';
+
+desktopContract('feed', () => feedFixture());
