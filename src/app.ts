@@ -1,17 +1,17 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { watchPolicy } from './guard/guard.ts';
+import { RunningApplication } from './app/application.ts';
+import type { Parts, Ports } from './app/parts.ts';
+import { faultsFromEnvironment, isOwnerAlive, systemRuntime, thisOwner } from './app/system-runtime.ts';
+import { revealSecret } from './config/secrets.ts';
 import type { OpenApplication, OpenRequest } from './domain/application.ts';
 import type { ChannelDefinition, SurfaceDefinition } from './domain/definition.ts';
 import { UnshipError } from './domain/errors.ts';
 import type { Policy } from './domain/planner/request.ts';
 import type { Runtime } from './domain/runtime.ts';
 import type { Check } from './guard/check.port.ts';
+import { watchPolicy } from './guard/guard.ts';
 import type { Channel } from './incident/communication.port.ts';
-import { RunningApplication } from './app/application.ts';
-import type { Parts, Ports } from './app/parts.ts';
-import { faultsFromEnvironment, isOwnerAlive, systemRuntime, thisOwner } from './app/system-runtime.ts';
-import { revealSecret } from './config/secrets.ts';
 import { createSource } from './providers/git/index.ts';
 import { openSqliteStore } from './store/open.ts';
 import { databaseSurface } from './surfaces/database/actions.ts';
@@ -29,7 +29,7 @@ import type { WebPort } from './surfaces/web/web.port.ts';
  * configuration names it, so that a command starts with no more than it needs.
  */
 export const openApplication: OpenApplication = async (request) => {
-  const runtime = systemRuntime(faultsFromEnvironment(request.processEnvironment['UNSHIP_FAULTS']));
+  const runtime = systemRuntime(faultsFromEnvironment(request.processEnvironment.UNSHIP_FAULTS));
   const parts = await compose(request, runtime);
   return new RunningApplication(parts);
 };
@@ -44,7 +44,9 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
   }
   const source = createSource(request.root);
   const ports = await openSurfaces(request, runtime, source, definition.surfaces);
-  const channels = await Promise.all((definition.notifications?.team ?? []).map((item) => openChannel(request, runtime, source, item)));
+  const channels = await Promise.all(
+    (definition.notifications?.team ?? []).map((item) => openChannel(request, runtime, source, item)),
+  );
   const policy: Policy = {
     application: request.definition.name,
     environment: request.environment,
@@ -86,7 +88,9 @@ async function openSurfaces(
   const environmentOf = (surface: string): ProviderEnvironment =>
     providerEnvironment(request, runtime, source, surface, processEnvironment);
   // Databases first: their addresses are part of what web processes are started with.
-  const ordered = Object.entries(definitions).sort(([, a], [, b]) => Number(b.kind === 'database') - Number(a.kind === 'database'));
+  const ordered = Object.entries(definitions).sort(
+    ([, a], [, b]) => Number(b.kind === 'database') - Number(a.kind === 'database'),
+  );
   for (const [name, definition] of ordered) {
     switch (definition.provider) {
       case 'sqlite': {
@@ -156,13 +160,21 @@ async function openChannel(
     });
   }
   const { createSlack } = await import('./providers/slack/index.ts');
-  return createSlack(definition.options as never, providerEnvironment(request, runtime, source, 'notifications', {}));
+  return createSlack(
+    definition.options as never,
+    providerEnvironment(request, runtime, source, 'notifications', {}),
+  );
 }
 
 /** Where none is configured, the live address itself is asked. */
-async function openChecks(request: OpenRequest, webs: ReadonlyMap<string, WebPort>): Promise<readonly Check[]> {
+async function openChecks(
+  request: OpenRequest,
+  webs: ReadonlyMap<string, WebPort>,
+): Promise<readonly Check[]> {
   const { createCheck } = await import('./guard/checks.ts');
-  const addresses = new Map([...webs].flatMap(([name, port]) => (port.address === null ? [] : [[name, port.address]])));
+  const addresses = new Map(
+    [...webs].flatMap(([name, port]) => (port.address === null ? [] : [[name, port.address]])),
+  );
   const configured = request.definition.environments[request.environment]?.checks;
   const definitions = configured ?? [...addresses.keys()].map((surface) => ({ http: '/', surface }));
   return definitions.map((definition) => createCheck(definition, { addresses, root: request.root }));

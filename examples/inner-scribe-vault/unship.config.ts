@@ -24,6 +24,8 @@ export default defineApplication({
         desktop: feed({
           artifacts: 'desktop/dist/{version}',
           folder: env.VAULT_FEED ?? 'updates',
+          // The good code of that commit, built under a higher version: what a rollback publishes.
+          standby: 'desktop/standby/{commit}',
         }),
       },
       // The second one is what people do: a process can be well while search is not.
@@ -31,6 +33,8 @@ export default defineApplication({
       guard: {
         bake: `${Number(env.VAULT_BAKE_SECONDS ?? 600)}s`,
         every: `${Number(env.VAULT_LOOK_SECONDS ?? 5)}s`,
+        // Web and desktop share one API: they go out together, and the watch sees both.
+        desktop: 'during',
       },
       notifications: {
         team: env.SLACK_WEBHOOK === undefined ? [] : [slack({ webhook: secret('SLACK_WEBHOOK') })],

@@ -25,10 +25,11 @@ import type {
 } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
 import { look } from '../guard/guard.ts';
+import { adoptLive } from './adopt.ts';
+import { directPlan, refusalError } from './direct-plans.ts';
 import { afterRun } from './incident.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
-import { directPlan } from './direct-plans.ts';
 import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-draft.ts';
 import { backupReports, doctorReport, migrationReports, statusReport } from './reports.ts';
 import { type MadePlan, Runs } from './runs.ts';
@@ -104,7 +105,6 @@ export class RunningApplication implements Application {
         kind: 'undo',
         run: summary.id,
         to,
-        only: plan.changes.map((change) => change.surface),
         reason: `undo of run ${summary.id}`,
       });
       return isRefusal(undo) ? explainFailures(undo, failures) : undo;
@@ -191,7 +191,10 @@ export class RunningApplication implements Application {
 
   async #rehearsalOutput(result: RunResult): Promise<{ wayBackMs: number; rowsLost: number; note?: string }> {
     if (result.status !== 'done') {
-      const error = result.error ?? { slug: 'rehearsal-failed', happened: `the rehearsal ended as ${result.status}` };
+      const error = result.error ?? {
+        slug: 'rehearsal-failed',
+        happened: `the rehearsal ended as ${result.status}`,
+      };
       throw new UnshipError(error.slug, {
         happened: error.happened,
         done: error.done ?? 'nothing live was changed',
@@ -201,13 +204,18 @@ export class RunningApplication implements Application {
     const plan = await this.#parts.store.plan(result.run);
     const entries = await this.#parts.store.journal(result.run);
     const output = plan === undefined ? undefined : foldRun(plan, entries).steps['unship.rehearse']?.output;
-    const { wayBackMs = 0, rowsLost = 0, note } = (output ?? {}) as { wayBackMs?: number; rowsLost?: number; note?: string };
+    const {
+      wayBackMs = 0,
+      rowsLost = 0,
+      note,
+    } = (output ?? {}) as { wayBackMs?: number; rowsLost?: number; note?: string };
     return { wayBackMs, rowsLost, ...(note === undefined || note === '' ? {} : { note }) };
   }
 
   async execute(plan: Plan, options: ExecuteOptions): Promise<RunResult> {
     const made = this.#made.get(plan);
-    if (made === undefined) throw new UnshipError('plan-stale', { happened: 'this plan was not made here', done: 'nothing' });
+    if (made === undefined)
+      throw new UnshipError('plan-stale', { happened: 'this plan was not made here', done: 'nothing' });
     const result = await this.#runs.execute(made, options);
     return await this.#follow(plan, result, options);
   }
@@ -220,7 +228,11 @@ export class RunningApplication implements Application {
     const back = await this.planRollback({ countRisk: true });
     // Losing data is never a policy's decision.
     if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return result;
-    options.onEvent({ type: 'note', run: result.run, text: `rolling back to ${back.to}: the policy says so` });
+    options.onEvent({
+      type: 'note',
+      run: result.run,
+      text: `rolling back to ${back.to}: the policy says so`,
+    });
     const rolledBack = await this.execute(back, { ...options, reason: result.error.happened });
     return { ...rolledBack, error: result.error, notDone: [...rolledBack.notDone] };
   }
@@ -237,7 +249,10 @@ export class RunningApplication implements Application {
     const [only, ...others] = unended;
     if (only !== undefined && others.length === 0) return only;
     throw new UnshipError('unknown-run', {
-      happened: only === undefined ? 'every run has ended' : `${unended.length} runs have not ended: ${unended.map(({ id }) => id).join(', ')}`,
+      happened:
+        only === undefined
+          ? 'every run has ended'
+          : `${unended.length} runs have not ended: ${unended.map(({ id }) => id).join(', ')}`,
       done: 'nothing',
       next: only === undefined ? 'unship runs' : 'name one of them',
     });
@@ -246,10 +261,13 @@ export class RunningApplication implements Application {
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { store, runtime, isOwnerAlive } = this.#parts;
     const results: RunResult[] = [];
-    for (const run of (await store.runs(50)).reverse()) {
+    for (const run of (await store.runs(50)).toReversed()) {
       if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
       const holder = await store.lease();
-      const held = holder !== undefined && holder.expiresAt > runtime.clock.now() && isOwnerAlive(holder.owner) !== false;
+      const held =
+        holder !== undefined &&
+        holder.expiresAt > runtime.clock.now() &&
+        isOwnerAlive(holder.owner) !== false;
       if (held) continue;
       results.push(await this.resume(run.id, options));
     }
@@ -257,7 +275,10 @@ export class RunningApplication implements Application {
   }
 
   async cancel(run: number | undefined, options: RunOptions): Promise<RunResult> {
-    return await this.#runs.cancel(run === undefined ? await this.#onlyUnended() : await this.#run(run), options);
+    return await this.#runs.cancel(
+      run === undefined ? await this.#onlyUnended() : await this.#run(run),
+      options,
+    );
   }
 
   async approve(run: number): Promise<boolean> {
@@ -275,7 +296,11 @@ export class RunningApplication implements Application {
   async #pending(): Promise<Release> {
     const current = currentRelease(await this.#parts.store.planningHistory());
     if (current?.deployment === 'pending') return current;
-    throw new UnshipError('not-live', { happened: 'no release was begun', done: 'nothing', next: 'unship release begin' });
+    throw new UnshipError('not-live', {
+      happened: 'no release was begun',
+      done: 'nothing',
+      next: 'unship release begin',
+    });
   }
 
   async finishRelease(options: RunOptions): Promise<RunResult> {
@@ -283,19 +308,44 @@ export class RunningApplication implements Application {
     const release = await this.#pending();
     const plan = await this.#keep(async () => {
       const history = await store.planningHistory();
-      const { facts } = await observe(surfaces, { releases: releasesInQuestion(history, undefined), commit: release.commit, countRisk: false }, runtime);
-      const changed = Object.keys(release.surfaces).filter((name) => release.surfaces[name]?.since === release.id);
-      return planRelease(history, facts, policy, { kind: 'release', release, changed, quarantinedAncestors: [], phase: 'finish', reason: 'release finish' });
+      const { facts } = await observe(
+        surfaces,
+        { releases: releasesInQuestion(history, undefined), commit: release.commit, countRisk: false },
+        runtime,
+      );
+      const changed = Object.keys(release.surfaces).filter(
+        (name) => release.surfaces[name]?.since === release.id,
+      );
+      return planRelease(history, facts, policy, {
+        kind: 'release',
+        release,
+        changed,
+        quarantinedAncestors: [],
+        phase: 'finish',
+        reason: 'release finish',
+      });
     });
-    if (isRefusal(plan)) throw new UnshipError(plan.slug, { happened: plan.happened, done: 'nothing', next: plan.next });
+    if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
   }
 
   async abortRelease(options: RunOptions): Promise<RunResult> {
     await this.#pending();
     const plan = await this.planRollback({ countRisk: true });
-    if (isRefusal(plan)) throw new UnshipError(plan.slug, { happened: plan.happened, done: 'nothing', next: plan.next });
+    if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
+  }
+
+  async adopt(ref?: string): Promise<Release> {
+    return await adoptLive(this.#parts, this.#runs, ref);
+  }
+
+  async planServe(): Promise<Plan | Refusal> {
+    return await this.#keep(() => directPlan(this.#parts, { kind: 'serve' }));
+  }
+
+  async stopServing(): Promise<void> {
+    await Promise.all([...this.#parts.webs.values()].map((port) => port.shutDown()));
   }
 
   async guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport> {
@@ -366,10 +416,13 @@ export class RunningApplication implements Application {
 
   async backup(options: RunOptions): Promise<readonly BackupReport[]> {
     const plan = await this.#keep(() => directPlan(this.#parts, { kind: 'backup' }));
-    if (isRefusal(plan)) throw new UnshipError(plan.slug, { happened: plan.happened, done: 'nothing', next: plan.next });
+    if (isRefusal(plan)) throw refusalError(plan);
     const result = await this.execute(plan, options);
     if (result.status !== 'done' && result.error !== undefined) {
-      throw new UnshipError(result.error.slug, { happened: result.error.happened, done: 'no backup was taken' });
+      throw new UnshipError(result.error.slug, {
+        happened: result.error.happened,
+        done: 'no backup was taken',
+      });
     }
     return await this.backups();
   }
@@ -390,10 +443,16 @@ export class RunningApplication implements Application {
     const surface = request.surface ?? [...desktops.keys()][0];
     const port = surface === undefined ? undefined : desktops.get(surface);
     if (surface === undefined || port === undefined) {
-      throw new UnshipError('unknown-surface', { happened: `there is no desktop surface ${request.surface ?? ''}`, done: 'nothing' });
+      throw new UnshipError('unknown-surface', {
+        happened: `there is no desktop surface ${request.surface ?? ''}`,
+        done: 'nothing',
+      });
     }
     const live = liveRelease(await store.planningHistory());
-    const facts = await port.observe({ runtime, signal: options.signal }, { releases: live === undefined ? [] : [live], countRisk: false });
+    const facts = await port.observe(
+      { runtime, signal: options.signal },
+      { releases: live === undefined ? [] : [live], countRisk: false },
+    );
     if (facts.standby !== null) return { schema: 'unship.standby/1', surface, ...facts.standby };
     throw new UnshipError('artifact-invalid', {
       happened: `no standby hotfix lies ready for ${surface}`,
@@ -411,7 +470,11 @@ export class RunningApplication implements Application {
     const { clock } = this.#parts.runtime;
     while (!options.signal.aborted) {
       await this.resumeDue(options).catch((error: unknown) => {
-        options.onEvent({ type: 'note', run: null, text: error instanceof Error ? error.message : String(error) });
+        options.onEvent({
+          type: 'note',
+          run: null,
+          text: error instanceof Error ? error.message : String(error),
+        });
       });
       await clock.sleep(3000, options.signal);
     }

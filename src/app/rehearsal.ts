@@ -55,7 +55,6 @@ export async function rehearseOnCopy(
     context.progress('copying');
     copy = await makeCopy(parts, context, folder);
     const live = liveRelease(await parts.store.planningHistory());
-    if (live !== undefined) await serveOnCopy(copy, context, live);
     return await rehearseBoth(parts, copy, context, planned, read.texts('changed'), live);
   } catch (error) {
     throw rehearsalFailed(error);
@@ -118,7 +117,7 @@ async function makeCopy(parts: Parts, context: WorkContext, folder: string): Pro
       desktops.set(name, copied.port);
       surfaces.set(name, desktopSurface(name, copied.port));
     }
-    const store = openSqliteStore(join(folder, 'state.db'), parts.runtime);
+    const store = openSqliteStore(join(folder, 'state.db'), parts.runtime, context.fence);
     ends.push(() => store.close());
     const dispose = async (): Promise<void> => {
       for (const end of ends.reverse()) await end();
@@ -169,6 +168,7 @@ async function rehearseBoth(
     // Whatever is live counts as good on the copy: the question is whether one can get back to it.
     if (live !== undefined) await copy.store.saveRelease(session.fence, { ...live, health: 'good' });
     await copy.store.saveRelease(session.fence, planned);
+    if (live !== undefined) await serveOnCopy(copy, { ...context, fence: session.fence }, live);
     const before = live === undefined ? undefined : await fingerprints(parts, copy, [live]);
     const policy: Policy = {
       ...parts.policy,

@@ -119,6 +119,16 @@ export class Runs {
     return { rowsLost: ceiling, by: this.#parts.request.user };
   }
 
+  /** Work of a moment that is no run: it holds the lease while it writes. */
+  async underLease<T>(work: (fence: number) => Promise<T>): Promise<T> {
+    const session = await this.#session('normal', null);
+    try {
+      return await work(session.fence);
+    } finally {
+      await session.close();
+    }
+  }
+
   /** Carries a plan out, under the lease, if the world is still the one it was made for. */
   async execute(made: MadePlan, options: ExecuteOptions): Promise<RunResult> {
     const { plan } = made;

@@ -4,6 +4,9 @@ import { hostname } from 'node:os';
 import type { Faults, Runtime } from '../domain/runtime.ts';
 import type { LeaseOwner } from '../store/store.port.ts';
 
+/** A longer timer fires at once; 24.8 days. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** The real clock, randomness and digest. */
 export function systemRuntime(faults: Faults = noFaults): Runtime {
   return {
@@ -21,7 +24,16 @@ export function systemRuntime(faults: Faults = noFaults): Runtime {
             signal?.removeEventListener('abort', end);
             resolve();
           };
-          const timer = setTimeout(end, ms);
+          let left = ms;
+          const wait = (): NodeJS.Timeout => {
+            const part = Math.min(left, longestTimerMs);
+            left -= part;
+            return setTimeout(() => {
+              if (left > 0) timer = wait();
+              else end();
+            }, part);
+          };
+          let timer = wait();
           signal?.addEventListener('abort', end, { once: true });
         }),
     },

@@ -10,7 +10,12 @@ import { runState } from './records.ts';
  * `unship.watch`: asks the configured checks for the bake time. A resumed watch keeps its end. Throws
  * `guard-unhealthy` after recording the release as bad, and `guard-inconclusive` where nothing can be told.
  */
-export async function watchRelease(parts: Parts, run: number, context: WorkContext, input: Json): Promise<Json> {
+export async function watchRelease(
+  parts: Parts,
+  run: number,
+  context: WorkContext,
+  input: Json,
+): Promise<Json> {
   const read = new Input(input);
   const id = read.release('release');
   const state = await runState(parts.store, run);

@@ -16,12 +16,12 @@ export const exitCodePages: readonly (readonly [code: number, text: string])[] =
 const failed: ExitCode = 1;
 const paused: ExitCode = 5;
 
+const unfinished: ReadonlySet<RunStatus> = new Set(['planned', 'running', 'undoing', 'waiting', 'paused']);
+
 /** A run that did not end as asked for never exits with 0. */
 export function exitOfRun(status: RunStatus, wanted: RunStatus = 'done'): ExitCode {
   if (status === wanted || status === 'done') return 0;
-  if (status === 'paused' || status === 'waiting' || status === 'running' || status === 'planned')
-    return paused;
-  return failed;
+  return unfinished.has(status) ? paused : failed;
 }
 
 /** How a run of this kind is spoken of. */
@@ -30,4 +30,5 @@ export const kindWords: { readonly [kind in PlanKind]: { readonly noun: string; 
   rollback: { noun: 'Rollback', done: 'Rolled back' },
   undo: { noun: 'Undo', done: 'Undone:' },
   rehearsal: { noun: 'Rehearsal', done: 'Rehearsed' },
+  maintenance: { noun: 'Work', done: 'Done' },
 };

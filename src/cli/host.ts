@@ -25,5 +25,7 @@ export interface Host {
   onSignal(heard: (signal: NodeJS.Signals) => void): () => void;
   /** Ends the process at once. */
   exit(code: number): never;
+  /** Hands over what other code writes to the streams, until the returned function is called. */
+  divert?(foreign: (text: string) => void): () => void;
   readonly openApplication: OpenApplication;
 }

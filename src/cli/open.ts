@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { chooseEnvironment, findConfiguration, loadConfiguration } from '../config/load.ts';
-import { secretValues } from '../config/secrets.ts';
+import { secretNames, secretNamesInText, secretValues } from '../config/secrets.ts';
 import { openStateFolder, stateBase } from '../config/state-folder.ts';
 import type { Application } from '../domain/application.ts';
 import { isUnshipError } from '../domain/errors.ts';
@@ -23,7 +24,7 @@ export async function openConfiguration(parts: OpenParts): Promise<OpenedConfigu
   const { host, options, cwd, masker } = parts;
   const base = stateBase(inFolder(cwd, options.text('state-dir')), host.environment, host);
   const opened = await loadOrRecall(parts, base);
-  masker.register(secretValues(opened.definition, host.environment));
+  masker.register(secretValues(secretNames(opened.definition), host.environment));
   const environment = chooseEnvironment(opened.definition, options.text('env'));
   return { ...opened, environment, stateBase: base };
 }
@@ -31,11 +32,12 @@ export async function openConfiguration(parts: OpenParts): Promise<OpenedConfigu
 type Loaded = Omit<OpenedConfiguration, 'environment' | 'stateBase'>;
 
 async function loadOrRecall(parts: OpenParts, base: string): Promise<Loaded> {
-  const { options, cwd, survivesBrokenConfiguration } = parts;
+  const { host, options, cwd, masker, survivesBrokenConfiguration } = parts;
   let root: string | undefined;
   try {
     const file = findConfiguration(cwd, options.text('config'));
     root = dirname(file);
+    masker.register(secretValues(secretNamesInText(readFileSync(file, 'utf8')), host.environment));
     return await loadConfiguration(file);
   } catch (error) {
     const slug = isUnshipError(error) ? error.slug : '';

@@ -2,7 +2,7 @@ import type { CommandSpecification, OptionSpecification } from './specification.
 
 const only: OptionSpecification = {
   name: 'only',
-  value: 'S,…',
+  value: 'S,...',
   kind: 'surfaces',
   summary: 'only these surfaces: web,desktop',
 };

@@ -40,9 +40,18 @@ export function secretNames(definition: unknown): readonly string[] {
   return [...names];
 }
 
-/** The values that must not leave: of every reference that is set here, of whatever environment. */
-export function secretValues(definition: unknown, environment: ProcessEnvironment): readonly string[] {
-  return secretNames(definition)
+/**
+ * Names that a configuration's source text refers to: while the file is evaluated it can already print, and
+ * what it evaluates to is not known yet, or never when it throws.
+ */
+export function secretNamesInText(text: string): readonly string[] {
+  const references = text.matchAll(/(?:\bsecret\(|\$secret['"]?\s*:)\s*['"`]([A-Za-z_][A-Za-z0-9_]*)['"`]/g);
+  return [...new Set([...references].map((match) => match[1] ?? ''))];
+}
+
+/** The values that must not leave: of every name that is set here. */
+export function secretValues(names: readonly string[], environment: ProcessEnvironment): readonly string[] {
+  return names
     .map((name) => environment[name])
     .filter((value): value is string => value !== undefined && value.length >= shortestSecret);
 }

@@ -64,6 +64,7 @@ export interface Application {
   releases(limit: number): Promise<readonly Release[]>;
   /** Newest first. */
   runs(limit: number): Promise<readonly RunSummary[]>;
+  /** `r42` a release, `58` a run, `incident-12`, a backup's id, a quarantined commit. Rejects with `unknown-…`. */
   show(id: string): Promise<ShowReport>;
 
   planRollback(request: RollbackRequest): Promise<Plan | Refusal>;
@@ -98,6 +99,16 @@ export interface Application {
   beginRelease(request: ReleaseRequest): Promise<RunResult | Refusal>;
   finishRelease(options: RunOptions): Promise<RunResult>;
   abortRelease(options: RunOptions): Promise<RunResult>;
+
+  /**
+   * Takes what is live today as the first release, on the operator's word that `ref` (default HEAD) is its code.
+   * Rejects with `already-there` when there are releases.
+   */
+  adopt(ref?: string): Promise<Release>;
+  /** Brings the live release's processes up again, after a reboot say. */
+  planServe(): Promise<Plan | Refusal>;
+  /** Ends gateway and release processes of this environment on this machine; the live release is remembered. */
+  stopServing(options: RunOptions): Promise<void>;
 
   rehearse(request: ReleaseRequest): Promise<PreparedRelease | Refusal>;
   /** Watches until a verdict; one look when `once`. */

@@ -78,6 +78,8 @@ export interface TableRisk {
   readonly lost: number;
   /** Application edits made on values that the migration had rewritten: the application's value stays. */
   readonly editedSince: number;
+  /** Rows that the application has deleted since and that would be there again; left out when there are none. */
+  readonly returning?: number;
 }
 
 export interface DataAtRisk {

@@ -2,7 +2,8 @@ import type { DataAtRisk } from './facts.ts';
 import { canonicalJson, type Json } from './json.ts';
 import type { ReleaseId, SurfaceKind } from './release.ts';
 
-export type PlanKind = 'release' | 'rollback' | 'undo' | 'rehearsal';
+/** `maintenance`: one thing that a person asked for by itself, such as a backup or a halted download. */
+export type PlanKind = 'release' | 'rollback' | 'undo' | 'rehearsal' | 'maintenance';
 
 /** What becomes of a run when a step has failed for good. */
 export type OnFailure =
@@ -92,7 +93,7 @@ export interface Refusal {
   readonly next: string;
 }
 
-export function isRefusal(answer: Plan | Refusal): answer is Refusal {
+export function isRefusal(answer: object): answer is Refusal {
   return 'refused' in answer;
 }
 

@@ -177,7 +177,7 @@ export interface StandbyReport {
   readonly commit: string;
 }
 
-/** Anything that has an id: `r42` a release, `58` a run, `incident 12`, a backup's id, a quarantined commit. */
+/** Anything that has an id: `r42` a release, `58` a run, `incident-12`, a backup's id, a quarantined commit. */
 export type ShowReport =
   | { readonly schema: 'unship.show/1'; readonly type: 'release'; readonly release: Release }
   | {

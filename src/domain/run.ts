@@ -131,10 +131,26 @@ export function readySteps(plan: Plan, state: RunState): readonly Step[] {
   });
 }
 
+/** It was begun at least once, so that its effect may be there; a step that is tried again is `pending` too. */
+export function wasTried(state: StepState | undefined): boolean {
+  return state !== undefined && (state.attempt > 0 || state.status !== 'pending');
+}
+
 /** True once a step at or behind the point of no return may have had its effect. */
 export function isPastNoReturn(plan: Plan, state: RunState): boolean {
   return plan.steps.some(
-    (step) => step.pointOfNoReturn && (state.steps[step.id]?.status ?? 'pending') !== 'pending',
+    (step) =>
+      step.pointOfNoReturn && wasTried(state.steps[step.id]) && state.steps[step.id]?.status !== 'undone',
+  );
+}
+
+/** Undoing has begun: the run goes on backwards only, wherever it stopped. */
+export function isGoingBack(state: RunState): boolean {
+  return (
+    state.status === 'undoing' ||
+    Object.values(state.steps).some(
+      ({ status }) => status === 'undoing' || status === 'undone' || status === 'undo-failed',
+    )
   );
 }
 

@@ -1,7 +1,16 @@
 import { isUnshipError, UnshipError } from '../domain/errors.ts';
 import { type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
 import { actionEntry } from '../domain/planner/actions.ts';
-import { endedStatuses, idempotencyKey, isPastNoReturn, type RunStatus, readySteps } from '../domain/run.ts';
+import {
+  endedStatuses,
+  idempotencyKey,
+  isGoingBack,
+  isPastNoReturn,
+  isSettled,
+  type RunStatus,
+  readySteps,
+  wasTried,
+} from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import type { Store } from '../store/store.port.ts';
 import type { ActionHandler, WorkContext } from '../surfaces/surface.port.ts';
@@ -56,10 +65,12 @@ export class Engine {
   ): Promise<RunOutcome> {
     const { store, runtime } = this.#parts;
     const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel);
-    await session.hold(run, plan.kind);
-    const journal = await this.#open(run, plan, session, options);
-    if (consent !== null) await journal.append({ type: 'consent', ...consent });
-    return await this.#drive(journal, session, options);
+    return await untilFencedOut(run, async () => {
+      await session.hold(run, plan.kind);
+      const journal = await this.#open(run, plan, session, options);
+      if (consent !== null) await journal.append({ type: 'consent', ...consent });
+      return await this.#drive(journal, session, options);
+    });
   }
 
   /** Goes on with a run that was paused, blocked, or left by a dead process. */
@@ -76,14 +87,16 @@ export class Engine {
         done: 'nothing',
       });
     }
-    await session.hold(run, plan.kind);
-    const journal = await this.#open(run, plan, session, options);
-    const undoing = journal.state.status === 'undoing';
-    if (!undoing) await this.#reopenFailed(journal);
-    await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
-    return undoing
-      ? await this.#undoAll(journal, session, options, undefined)
-      : await this.#drive(journal, session, options);
+    return await untilFencedOut(run, async () => {
+      await session.hold(run, plan.kind);
+      const journal = await this.#open(run, plan, session, options);
+      const undoing = isGoingBack(journal.state);
+      if (!undoing) await this.#reopenFailed(journal);
+      await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
+      return undoing
+        ? await this.#undoAll(journal, session, options, undefined)
+        : await this.#drive(journal, session, options);
+    });
   }
 
   async #open(run: number, plan: Plan, session: Session, options: DriveOptions): Promise<Journal> {
@@ -125,7 +138,9 @@ export class Engine {
   async #drive(journal: Journal, session: Session, options: DriveOptions): Promise<RunOutcome> {
     const interrupted = AbortSignal.any([options.signal, session.lost]);
     const cancelled = new AbortController();
-    const stop = AbortSignal.any([interrupted, cancelled.signal]);
+    /** What is under way has become pointless: everything is undone, or this process may not go on. */
+    const given = new AbortController();
+    const stop = AbortSignal.any([interrupted, cancelled.signal, given.signal]);
     const listening = new AbortController();
     const listener = this.#listenForCancel(journal, cancelled, listening.signal);
     const inFlight = new Map<string, Promise<void>>();
@@ -142,8 +157,9 @@ export class Engine {
               inFlight.delete(step.id);
               if (outcome?.outcome !== 'failed' || step.importance === 'best-effort') return;
               failure ??= { step, error: outcome.error };
+              if (step.onFailure === 'undo' && !isPastNoReturn(journal.plan, journal.state)) given.abort();
             });
-            // After a lost lease nobody waits for the others; their refusals are no news.
+            // The first refusal ends the run; the others are no news.
             work.catch(() => undefined);
             inFlight.set(step.id, work);
           }
@@ -157,11 +173,9 @@ export class Engine {
         await Promise.race(inFlight.values());
       }
     } catch (error) {
-      if (!isUnshipError(error) || error.slug !== 'fenced-out') {
-        await Promise.allSettled(inFlight.values());
-        throw error;
-      }
-      return { run: journal.run, status: 'superseded', error };
+      given.abort();
+      if (!isFencedOut(error)) await Promise.allSettled(inFlight.values());
+      throw error;
     } finally {
       listening.abort();
       await listener;
@@ -172,19 +186,29 @@ export class Engine {
       return await this.#undoAll(journal, session, options, error);
     }
     if (failure !== undefined) return await this.#fail(journal, session, options, failure);
-    if (options.signal.aborted) return await end(journal, 'paused');
-    return await end(journal, 'done');
+    const finished = journal.plan.steps.every((step) => {
+      const state = journal.state.steps[step.id];
+      return state !== undefined && isSettled(step, state);
+    });
+    return await end(journal, finished ? 'done' : options.signal.aborted ? 'paused' : 'blocked');
   }
 
   async #one(step: Step, journal: Journal, session: Session, stop: AbortSignal): ReturnType<typeof runStep> {
     const state = journal.state.steps[step.id] ?? { status: 'pending', attempt: 0 };
-    return await runStep(
-      step,
-      this.#handler(step, journal.run),
-      state,
-      this.#context(journal, session, step, stop),
-      journal,
-    );
+    const context = this.#context(journal, session, step, stop);
+    return await runStep(step, this.#handlerOrFailure(step, journal.run), state, context, journal);
+  }
+
+  /** A step that nobody can carry out fails like any other, by its own policy. */
+  #handlerOrFailure(step: Step, run: number): ActionHandler {
+    try {
+      return this.#handler(step, run);
+    } catch (error) {
+      const fail = async (): Promise<never> => {
+        throw error;
+      };
+      return { validate: fail, apply: fail, verify: fail };
+    }
   }
 
   async #listenForCancel(journal: Journal, cancelled: AbortController, ended: AbortSignal): Promise<void> {
@@ -216,7 +240,7 @@ export class Engine {
     if (step.onFailure === 'stop') return { ...(await end(journal, 'failed')), error };
     // A refusal before anything live was touched leaves nothing to go on with: it is the answer.
     const untouched = journal.plan.steps.every(
-      (item) => actionEntry(item.action)?.live !== true || (journal.state.steps[item.id]?.attempt ?? 0) === 0,
+      (item) => actionEntry(item.action)?.live !== true || !wasTried(journal.state.steps[item.id]),
     );
     const status = untouched && isFinal(error) ? 'failed' : 'blocked';
     return { ...(await end(journal, status)), error };
@@ -233,8 +257,9 @@ export class Engine {
     if (journal.state.status !== 'undoing') await journal.append({ type: 'run', status: 'undoing' });
     const stop = AbortSignal.any([options.signal, session.lost]);
     for (const step of [...topologicalOrder(journal.plan.steps)].reverse()) {
+      if (stop.aborted) break;
       const state = journal.state.steps[step.id];
-      if (state === undefined || state.status === 'pending' || state.status === 'undone') continue;
+      if (state === undefined || !wasTried(state) || state.status === 'undone') continue;
       const handler = this.#handler(step, journal.run);
       const outcome = await undoStep(
         step,
@@ -244,7 +269,7 @@ export class Engine {
         journal,
       );
       if (outcome.outcome === 'failed') return { ...(await end(journal, 'blocked')), error: outcome.error };
-      if (stop.aborted) break;
+      if (outcome.outcome === 'interrupted') break;
     }
     if (session.lost.aborted) return { run: journal.run, status: 'superseded', ...why };
     if (stop.aborted) {
@@ -258,6 +283,20 @@ export class Engine {
 function isWait(plan: Plan, id: string): boolean {
   const step = plan.steps.find((item) => item.id === id);
   return step !== undefined && (actionEntry(step.action)?.waits ?? false);
+}
+
+function isFencedOut(error: unknown): boolean {
+  return isUnshipError(error) && error.slug === 'fenced-out';
+}
+
+/** The journal's refusal is the end of this process's part in the run; a newer holder decides what becomes of it. */
+async function untilFencedOut(run: number, work: () => Promise<RunOutcome>): Promise<RunOutcome> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isFencedOut(error)) throw error;
+    return { run, status: 'superseded', error };
+  }
 }
 
 async function end(journal: Journal, status: RunStatus): Promise<RunOutcome> {

@@ -54,13 +54,22 @@ export class Journal {
       const appended = await this.#store.append(this.#fence, this.run, entry);
       this.#entries = [...this.#entries, appended];
       this.#state = foldRun(this.plan, this.#entries);
-      this.#tell({ type: 'entry', run: this.run, entry: appended });
+      this.#report({ type: 'entry', run: this.run, entry: appended });
     });
     this.#tail = turn.catch(() => undefined);
     await turn;
   }
 
   progress(step: string, text: string): void {
-    this.#tell({ type: 'progress', run: this.run, step, text });
+    this.#report({ type: 'progress', run: this.run, step, text });
+  }
+
+  /** Whoever watches may fail (a closed pipe); what happens must not depend on it. */
+  #report(event: EngineEvent): void {
+    try {
+      this.#tell(event);
+    } catch {
+      // The journal has it.
+    }
   }
 }

@@ -31,7 +31,11 @@ function delaysFor(step: Step): readonly number[] {
   return step.onFailure === 'block' ? retryDelays.block : retryDelays.once;
 }
 
-/** Applies and verifies one step, journaling before and after, with its retries and its time limit. */
+/**
+ * Applies and verifies one step, journaling before and after, with its retries and its time limit. Only a
+ * `context.signal` that has aborted makes it `interrupted`; the step's own time limit is a failure. Throws
+ * `fenced-out` when the journal no longer takes its entries.
+ */
 export async function runStep(
   step: Step,
   handler: ActionHandler,
@@ -45,9 +49,11 @@ export async function runStep(
   for (let tries = 0; ; tries += 1) {
     try {
       if (applied === undefined) {
+        if (context.signal.aborted) return { outcome: 'interrupted' };
         attempt += 1;
         await journal.append({ type: 'step', step: step.id, status: 'applying', attempt });
-        await handler.validate(context, step.input);
+        if (context.signal.aborted) return { outcome: 'interrupted' };
+        await limited(step, context, (signal) => handler.validate({ ...context, signal }, step.input));
         applied = await limited(step, context, (signal) => handler.apply({ ...context, signal }, step.input));
         await journal.append({ type: 'step', step: step.id, status: 'applied', attempt, output: applied });
       }
@@ -64,9 +70,7 @@ export async function runStep(
       });
       return { outcome: 'verified' };
     } catch (error) {
-      if (context.signal.aborted || (isUnshipError(error) && error.slug === 'fenced-out')) {
-        return { outcome: 'interrupted' };
-      }
+      if (context.signal.aborted) return { outcome: 'interrupted' };
       // Applied but not so: the world is looked at again from the start.
       applied = undefined;
       const delay = isFinal(error) ? undefined : delays[tries];
@@ -97,27 +101,35 @@ export function errorRecord(error: unknown): { readonly slug: string; readonly m
     : { slug: 'internal', message: messageOf(error) };
 }
 
-/** Ends with `step-timeout` at the step's limit; the work is told by its signal and may still be finishing. */
+/** How long work may take to end after it was told that its time is up, in ms. */
+const endingMs = 5000;
+
+/**
+ * Ends with `step-timeout` at the step's limit. The work is told by its signal and has a moment to end, so that
+ * the next attempt does not meet it still under way; what it answers by then is too late.
+ */
 async function limited<T>(
   step: Step,
   context: WorkContext,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const { clock } = context.runtime;
   const ended = new AbortController();
   const late = new AbortController();
-  const timer = context.runtime.clock.sleep(step.timeoutMs, ended.signal).then((): never | undefined => {
-    if (ended.signal.aborted) return undefined;
+  const running = work(AbortSignal.any([context.signal, late.signal]));
+  // It may still reject after its time; that is not news.
+  running.catch(() => undefined);
+  try {
+    const first = await Promise.race([
+      running.then((value) => ({ value })),
+      clock.sleep(step.timeoutMs, ended.signal),
+    ]);
+    if (first !== undefined) return first.value;
     late.abort();
+    await Promise.race([running.catch(() => undefined), clock.sleep(endingMs, ended.signal)]);
     throw new UnshipError('step-timeout', {
       happened: `${step.id} did not end within ${Math.round(step.timeoutMs / 1000)} s`,
     });
-  });
-  const running = work(AbortSignal.any([context.signal, late.signal]));
-  // Whichever loses the race may still reject; that is not news.
-  running.catch(() => undefined);
-  timer.catch(() => undefined);
-  try {
-    return (await Promise.race([running, timer.then(() => running)])) as T;
   } finally {
     ended.abort();
   }
@@ -135,27 +147,23 @@ export async function undoStep(
 ): Promise<StepOutcome> {
   const undo = handler.undo?.bind(handler);
   if (undo === undefined) return { outcome: 'verified' };
+  const note = { type: 'step', step: step.id, attempt: state.attempt } as const;
   for (let tries = 0; ; tries += 1) {
+    await journal.append({ ...note, status: 'undoing' });
     try {
-      await journal.append({ type: 'step', step: step.id, status: 'undoing', attempt: state.attempt });
       await limited(step, context, (signal) => undo({ ...context, signal }, step.input, state.output));
-      await journal.append({ type: 'step', step: step.id, status: 'undone', attempt: state.attempt });
-      return { outcome: 'verified' };
     } catch (error) {
       if (context.signal.aborted) return { outcome: 'interrupted' };
       const delay = undoDelays[tries];
       if (delay === undefined) {
-        const record = errorRecord(error);
-        await journal.append({
-          type: 'step',
-          step: step.id,
-          status: 'undo-failed',
-          attempt: state.attempt,
-          error: record,
-        });
+        await journal.append({ ...note, status: 'undo-failed', error: errorRecord(error) });
         return { outcome: 'failed', error };
       }
       await context.runtime.clock.sleep(delay, context.signal);
+      if (context.signal.aborted) return { outcome: 'interrupted' };
+      continue;
     }
+    await journal.append({ ...note, status: 'undone' });
+    return { outcome: 'verified' };
   }
 }

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
@@ -10,20 +9,53 @@ import type { Store } from './store.port.ts';
 
 /**
  * Opens, or makes, the embedded state: SQLite in WAL mode, every commit synced. Throws `state-version` when a
- * newer program wrote it in a way this one can't read.
+ * newer program wrote it in a way this one can't read. Leases get fences above `lowestFence`: on a copy, what
+ * was copied has seen the live ones.
  */
-export function openSqliteStore(file: string, runtime: Runtime): Store {
-  const fresh = !existsSync(file);
+export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
   const database = new DatabaseSync(file);
-  database.exec('pragma busy_timeout = 5000; pragma synchronous = full; pragma foreign_keys = on');
-  if (fresh) database.exec('pragma journal_mode = wal');
-  migrate(database, file);
+  try {
+    database.exec('pragma busy_timeout = 5000; pragma synchronous = full; pragma foreign_keys = on');
+    useWriteAheadLog(database);
+    migrate(database, file);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
   return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
 }
 
 function pragma(database: DatabaseSync, name: string): number {
   const row = database.prepare(`pragma ${name}`).get() as { readonly [key: string]: number };
   return Number(row[name]);
+}
+
+/** Longest wait for another process that is making the same file, in ms. */
+const makingLimitMs = 10_000;
+
+/**
+ * The mode is a property of the file, so it is asked for whenever it is not there: the process that made the file
+ * may have been killed before it. SQLite does not wait for others here, whatever the busy timeout.
+ */
+function useWriteAheadLog(database: DatabaseSync): void {
+  const begun = performance.now();
+  for (;;) {
+    try {
+      const row = database.prepare('pragma journal_mode').get() as { readonly journal_mode: string };
+      if (row.journal_mode === 'wal') return;
+      database.exec('pragma journal_mode = wal');
+    } catch (error) {
+      if (!isLocked(error) || performance.now() - begun > makingLimitMs) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+/** SQLITE_BUSY in any of its forms; the primary code is in the low byte. */
+function isLocked(error: unknown): boolean {
+  const code = (error as { readonly errcode?: unknown }).errcode;
+  return typeof code === 'number' && (code & 0xff) === 5;
 }
 
 /** `application_id` carries the oldest version that can read the file, `user_version` the version it has. */
@@ -50,7 +82,7 @@ function migrate(database: DatabaseSync, file: string): void {
     }
     database.exec('commit');
   } catch (error) {
-    database.exec('rollback');
+    if (database.isTransaction) database.exec('rollback');
     throw error;
   }
 }

@@ -15,6 +15,8 @@ export interface Tables {
     plan_hash: string;
     label: string;
     plan: string;
+    /** Hash of its newest journal entry: without it, entries lost at the end would leave a whole chain. */
+    head: string;
     started_at: number;
     updated_at: number;
   };
@@ -55,7 +57,7 @@ export const stateMigrations: readonly StateMigration[] = [
       `create table quarantine ("commit" text primary key, release text not null, reason text not null, since integer not null, fixed_by text) strict`,
       `create table configurations (hash text primary key, document text not null, saved_at integer not null default (unixepoch())) strict`,
       `create table plans (hash text primary key, rows_lost integer not null, shown_at integer not null) strict`,
-      `create table runs (id integer primary key autoincrement, kind text not null, status text not null, from_release text, to_release text, plan_hash text not null, label text not null, plan text not null, started_at integer not null, updated_at integer not null) strict`,
+      `create table runs (id integer primary key autoincrement, kind text not null, status text not null, from_release text, to_release text, plan_hash text not null, label text not null, plan text not null, head text not null, started_at integer not null, updated_at integer not null) strict`,
       `create index runs_by_status on runs (status, id)`,
       `create table journal (run integer not null references runs (id), seq integer not null, at integer not null, entry text not null, hash text not null, primary key (run, seq)) strict, without rowid`,
       `create table lease (id integer primary key check (id = 1), owner text, fence integer not null, run integer, kind text, since integer not null, expires_at integer not null) strict`,

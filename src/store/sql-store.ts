@@ -71,17 +71,17 @@ export class SqlStore implements Store {
       .orderBy('number', 'desc')
       .executeTakeFirst();
     const base = this.#db.selectFrom('releases').select(['number', 'document']);
-    // What a plan can come from or go to: the live one and all newer ones, the newest good ones, the named one.
-    const newer = base
-      .where('number', '>=', live?.number ?? 0)
-      .orderBy('number', 'desc')
-      .limit(50);
-    const good = base.where('health', '=', 'good').orderBy('number', 'desc').limit(20);
-    const named =
-      target === undefined ? [] : await base.where('number', '=', releaseNumber(target)).execute();
+    // What a plan can come from or go to: the newest ones, the live one, the newest good ones before it, the
+    // named one. However far back the live one lies, it and the way back from it are among them.
+    const since = live?.number ?? 0;
+    const wanted = [
+      base.where('number', '>=', since).orderBy('number', 'desc').limit(50),
+      base.where('number', 'in', target === undefined ? [since] : [since, releaseNumber(target)]),
+      base.where('health', '=', 'good').orderBy('number', 'desc').limit(20),
+      base.where('health', '=', 'good').where('number', '<', since).orderBy('number', 'desc').limit(20),
+    ];
     const rows = new Map<number, { document: string }>();
-    for (const row of [...(await newer.execute()), ...(await good.execute()), ...named])
-      rows.set(row.number, row);
+    for (const query of wanted) for (const row of await query.execute()) rows.set(row.number, row);
     const releases = [...rows].sort(([a], [b]) => b - a).map(([, row]) => readRelease(row));
     return { releases, quarantine: await this.#quarantine() };
   }
@@ -156,17 +156,13 @@ export class SqlStore implements Store {
   }
 
   async saveConfiguration(hash: string, text: Json): Promise<void> {
-    const known = await this.#db
-      .selectFrom('configurations')
-      .select('hash')
-      .where('hash', '=', hash)
-      .executeTakeFirst();
-    if (known !== undefined) return;
+    if ((await this.lastConfiguration())?.hash === hash) return;
     await this.#write('save-configuration', null, async (db) => {
+      // One that comes back after another is the last one again.
+      await db.deleteFrom('configurations').where('hash', '=', hash).execute();
       await db
         .insertInto('configurations')
         .values({ hash, document: JSON.stringify(text) })
-        .onConflict((conflict) => conflict.doNothing())
         .execute();
     });
   }
@@ -211,6 +207,7 @@ export class SqlStore implements Store {
 
   async createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number> {
     return await this.#write('create-run', fence, async (db) => {
+      const text = JSON.stringify(plan);
       const { id } = await db
         .insertInto('runs')
         .values({
@@ -220,14 +217,20 @@ export class SqlStore implements Store {
           to_release: plan.to,
           plan_hash: plan.hash,
           label,
-          plan: JSON.stringify(plan),
+          plan: text,
+          head: '',
           started_at: startedAt,
           updated_at: startedAt,
         })
         .returning('id')
         .executeTakeFirstOrThrow();
       await db.updateTable('lease').set({ run: id, kind: plan.kind }).where('id', '=', 1).execute();
-      await this.#insertEntry(db, id, { type: 'run', status: 'running' }, undefined);
+      await this.#insertEntry(
+        db,
+        id,
+        { type: 'run', status: 'running' },
+        { seq: 0, hash: this.#root(id, text) },
+      );
       return id;
     });
   }
@@ -256,6 +259,7 @@ export class SqlStore implements Store {
         .orderBy('seq', 'desc')
         .limit(1)
         .executeTakeFirst();
+      if (last === undefined) throw corrupt(run, 'the run has no first entry');
       const appended = await this.#insertEntry(db, run, entry, last);
       const status = entry.type === 'run' ? { status: entry.status } : {};
       await db
@@ -271,37 +275,49 @@ export class SqlStore implements Store {
     db: Transaction<Tables>,
     run: number,
     entry: NewJournalEntry,
-    last: { readonly seq: number; readonly hash: string } | undefined,
+    last: { readonly seq: number; readonly hash: string },
   ): Promise<JournalEntry> {
-    const appended: JournalEntry = { ...entry, seq: (last?.seq ?? 0) + 1, at: this.#runtime.clock.now() };
+    const appended: JournalEntry = { ...entry, seq: last.seq + 1, at: this.#runtime.clock.now() };
     const text = JSON.stringify(appended);
-    const hash = this.#runtime.digest(`${last?.hash ?? `run ${run}`}\n${text}`);
+    const hash = this.#runtime.digest(`${last.hash}\n${text}`);
     await db
       .insertInto('journal')
       .values({ run, seq: appended.seq, at: appended.at, entry: text, hash })
       .execute();
+    await db.updateTable('runs').set({ head: hash }).where('id', '=', run).execute();
     return appended;
   }
 
+  /** What the chain hangs on: the entries mean nothing without the plan whose steps they name. */
+  #root(run: number, plan: string): string {
+    return this.#runtime.digest(`run ${run}\n${plan}`);
+  }
+
   async journal(run: number): Promise<readonly JournalEntry[]> {
+    // One statement, so that an entry that another process appends meanwhile can't part head and entries.
     const rows = await this.#db
-      .selectFrom('journal')
-      .selectAll()
-      .where('run', '=', run)
-      .orderBy('seq')
+      .selectFrom('runs')
+      .leftJoin('journal', 'journal.run', 'runs.id')
+      .select(['runs.head', 'journal.seq', 'journal.at', 'journal.entry', 'journal.hash'])
+      .select((of) => of.case().when('journal.seq', '=', 1).then(of.ref('runs.plan')).end().as('plan'))
+      .where('runs.id', '=', run)
+      .orderBy('journal.seq')
       .execute();
-    let before = `run ${run}`;
-    return rows.map((row, index) => {
-      const hash = this.#runtime.digest(`${before}\n${row.entry}`);
-      if (hash !== row.hash || row.seq !== index + 1) {
-        throw new UnshipError('journal-corrupt', {
-          happened: `entry ${row.seq} of run ${run} does not match its chain`,
-          done: 'nothing; the run is not continued',
-        });
+    const [first] = rows;
+    if (first === undefined) return [];
+    let before = this.#root(run, first.plan ?? '');
+    const entries = rows.map((row, index) => {
+      const hash = this.#runtime.digest(`${before}\n${row.entry ?? ''}`);
+      if (row.entry === null || hash !== row.hash || row.seq !== index + 1) {
+        throw corrupt(run, `entry ${index + 1} of run ${run} does not match its chain`);
       }
       before = hash;
-      return JSON.parse(row.entry) as JournalEntry;
+      const entry = JSON.parse(row.entry) as JournalEntry;
+      if (entry.at !== row.at) throw corrupt(run, `the time of entry ${row.seq} of run ${run} was changed`);
+      return entry;
     });
+    if (before !== first.head) throw corrupt(run, `run ${run} lacks entries after ${entries.length}`);
+    return entries;
   }
 
   async acquireLease(request: LeaseRequest): Promise<LeaseAnswer> {
@@ -359,6 +375,11 @@ export class SqlStore implements Store {
         .where('fence', '=', fence)
         .execute();
     });
+  }
+
+  async lastFence(): Promise<number> {
+    const row = await this.#db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirst();
+    return row?.fence ?? 0;
   }
 
   async lease(): Promise<Lease | undefined> {
@@ -432,6 +453,13 @@ export class SqlStore implements Store {
   async close(): Promise<void> {
     await this.#db.destroy();
   }
+}
+
+function corrupt(run: number, happened: string): UnshipError {
+  return new UnshipError('journal-corrupt', {
+    happened,
+    done: `nothing; run ${run} is not continued`,
+  });
 }
 
 async function assertFence(db: Database, fence: number): Promise<void> {

@@ -106,6 +106,8 @@ export interface Store {
     expiresAt: number,
   ): Promise<boolean>;
   releaseLease(fence: number): Promise<void>;
+  /** Fence of the last lease given, held or not; 0 when none ever was. */
+  lastFence(): Promise<number>;
   lease(): Promise<Lease | undefined>;
 
   signal(signal: Signal): Promise<boolean>;

@@ -57,7 +57,11 @@ test("the example's configuration stands without any variable", async () => {
     desktop: {
       provider: 'feed',
       kind: 'desktop',
-      options: { artifacts: 'desktop/dist/{version}', folder: 'updates' },
+      options: {
+        artifacts: 'desktop/dist/{version}',
+        folder: 'updates',
+        standby: 'desktop/standby/{commit}',
+      },
     },
   });
   assert.deepEqual(production?.guard, { bake: '600s', every: '5s' });

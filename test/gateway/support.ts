@@ -14,6 +14,7 @@ import {
   type ReleaseSpec,
   type StartResult,
 } from '../../src/gateway/client.ts';
+import { identityOf } from '../../src/gateway/process-identity.ts';
 
 const application = fileURLToPath(new URL('./application.ts', import.meta.url));
 
@@ -160,13 +161,9 @@ export class TestGateway {
   }
 }
 
+/** A process whose parent was killed may stay a zombie for a while: that is dead. */
 export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return identityOf(pid) !== null;
 }
 
 /** Constant load on keep-alive connections, until `stop`. */

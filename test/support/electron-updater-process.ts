@@ -68,7 +68,9 @@ interface RuntimeHttp {
   configureRequestOptions(options: object): void;
 }
 
-const runtime = require('builder-util-runtime') as RuntimeHttp;
+// The copy that electron-updater itself uses.
+const requireAsUpdater = createRequire(require.resolve('electron-updater'));
+const runtime = requireAsUpdater('builder-util-runtime') as RuntimeHttp;
 
 /** As electron-updater's own executor, over Node's HTTP client instead of Electron's. */
 class NodeHttpExecutor extends runtime.HttpExecutor {

@@ -14,7 +14,7 @@ export function rollbackRequest(context: CommandContext): RollbackRequest {
   }
   const to = argument ?? named;
   if (to !== undefined && !isReleaseId(to)) {
-    throw usage(`\`${to}\` is no release; they are named r1, r2, …`, 'unship releases');
+    throw usage(`\`${to}\` is no release; they are named r1, r2, ...`, 'unship releases');
   }
   const only = options.list('only');
   const strategy = options.text('strategy') as Strategy | undefined;
@@ -31,5 +31,5 @@ export function runNumber(context: CommandContext): number | undefined {
   const [text] = context.arguments;
   if (text === undefined) return undefined;
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
-  throw usage(`\`${text}\` is no run; they are numbered 1, 2, …`, 'unship runs');
+  throw usage(`\`${text}\` is no run; they are numbered 1, 2, ...`, 'unship runs');
 }

@@ -1,8 +1,6 @@
 // ESC and the other C0 and C1 controls steer a terminal; bidirectional and invisible marks make a text read
 // as what it is not; the tag block hides whole sentences. Line breaks are the caller's business.
-const harmful =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
+const harmful = /[^\P{Cc}\n]|\p{Cf}|[\u2028\u2029]/gu;
 
 /** Outside text as a terminal may show it: every control character is written out (`\x1b`), line breaks stay. */
 export function harmless(text: string): string {

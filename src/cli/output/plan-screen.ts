@@ -1,7 +1,13 @@
 import { formatDuration } from '../../domain/duration.ts';
 import type { DataAtRisk } from '../../domain/facts.ts';
 import { shortCommit } from '../../domain/names.ts';
-import { type Plan, type StrategyOption, shortHash, topologicalOrder } from '../../domain/plan.ts';
+import {
+  type Plan,
+  type PlanKind,
+  type StrategyOption,
+  shortHash,
+  topologicalOrder,
+} from '../../domain/plan.ts';
 import type { Release } from '../../domain/release.ts';
 import { clockTime, count, labelled, plural, table, width, wrap } from './layout.ts';
 
@@ -31,7 +37,13 @@ export function planScreen(plan: Plan, options: PlanScreenOptions): readonly str
   return lines;
 }
 
-const verbs = { release: 'Release', rollback: 'Roll back', undo: 'Undo in', rehearsal: 'Rehearse' } as const;
+const verbs: { readonly [kind in PlanKind]: string } = {
+  release: 'Release',
+  rollback: 'Roll back',
+  undo: 'Undo in',
+  rehearsal: 'Rehearse',
+  maintenance: 'Work on',
+};
 
 function heading(plan: Plan, releases: readonly Release[]): string {
   const about = (id: string | null): string => {

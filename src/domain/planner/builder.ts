@@ -29,6 +29,8 @@ export interface StepDraft {
   readonly pointOfNoReturn?: boolean;
   /** Distinguishes two steps of the same action on the same surface. */
   readonly suffix?: string;
+  /** Default: that of the action. */
+  readonly timeoutMs?: number;
 }
 
 /** Id under which a draft will stand in the plan. */
@@ -50,7 +52,7 @@ export function step(draft: StepDraft): Step {
     estimateMs: draft.estimateMs ?? 50,
     pointOfNoReturn: draft.pointOfNoReturn ?? false,
     title: draft.title,
-    timeoutMs: entry.timeoutMs,
+    timeoutMs: draft.timeoutMs ?? entry.timeoutMs,
   };
 }
 
@@ -78,6 +80,15 @@ export function sumRisk(risks: readonly DataAtRisk[]): DataAtRisk {
       };
 }
 
+/**
+ * A restore loses what it did not count. The other strategies lose nothing by their contract, so that an inexact
+ * count leaves a doubt only where it found a loss.
+ */
+function mayLoseUncounted({ strategy, risk }: StrategyOption): boolean {
+  if (risk === null) return true;
+  return !risk.exact && (strategy === 'restore' || rowsLost(risk) > 0);
+}
+
 export interface PlanDraft {
   readonly kind: PlanKind;
   readonly from: ReleaseId | null;
@@ -103,9 +114,7 @@ export function finishPlan(draft: PlanDraft, facts: Facts, policy: Policy): Plan
     steps,
     risk,
     rowsLost: rowsLost(risk),
-    lossUncertain: chosen.some(
-      (option) => option.strategy === 'restore' && (option.risk === null || !option.risk.exact),
-    ),
+    lossUncertain: chosen.some(mayLoseUncounted),
     estimateMs: criticalPathMs(steps),
     hash: policy.digest(
       planIdentity({

@@ -15,32 +15,40 @@ export interface DesktopMove {
   readonly how: 'pull' | 'unpull';
 }
 
+/**
+ * What the feed has to do for `target` to be what clients are offered and `leaving` to be withdrawn. The feed may
+ * be half-way already: a halt by a guard, or by a run that was blocked, offers the good version and leaves
+ * clients on the bad one where they are.
+ */
 export function desktopMove(
   surface: string,
   facts: DesktopFacts,
   target: SurfaceRelease,
+  leaving: SurfaceRelease | undefined,
 ): { readonly moves: readonly DesktopMove[]; readonly warnings: readonly string[] } {
   const good = target.label;
-  const offered = facts.offered;
-  if (offered === good || target.commit === (offered === null ? '' : facts.versions[offered]?.commit)) {
-    return { moves: [], warnings: [] };
-  }
+  const { offered } = facts;
   const known = facts.versions[good];
+  const settled = offered !== null && (offered === good || facts.versions[offered]?.commit === target.commit);
+  const left = leaving === undefined || leaving.label === good ? undefined : facts.versions[leaving.label];
+  const withdrawn = left === undefined || left.status === 'pulled';
+  if (settled && withdrawn) return { moves: [], warnings: [] };
   if (known === undefined) {
     return { moves: [], warnings: [`${surface}: ${good} was never published here; the feed stays as it is`] };
   }
-  if (known.status === 'pulled' || known.status === 'halted') {
+  if (!settled && (known.status === 'pulled' || known.status === 'halted')) {
     return { moves: [{ surface, bad: offered, good, standby: null, how: 'unpull' }], warnings: [] };
   }
+  const bad = settled || left !== undefined ? (leaving?.label ?? offered) : offered;
   const standby =
     facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
+  // The good code is out under a higher version already: withdrawing is all that is left.
+  const out = settled && offered !== good;
   return {
-    moves: [{ surface, bad: offered, good, standby, how: 'pull' }],
+    moves: [{ surface, bad, good, standby: out ? null : standby, how: 'pull' }],
     warnings:
-      standby === null && offered !== null
-        ? [
-            `${surface}: who already has ${offered} keeps it until a hotfix above it is published: none is ready`,
-          ]
+      standby === null && !out && bad !== null
+        ? [`${surface}: who already has ${bad} keeps it until a hotfix above it is published: none is ready`]
         : [],
   };
 }

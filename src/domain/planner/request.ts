@@ -19,8 +19,8 @@ export interface UndoRequest {
   /** The run to undo. */
   readonly run: number;
   readonly to: ReleaseId;
-  /** Only the surfaces that the run changed. */
-  readonly only: readonly string[];
+  /** Only these surfaces: what the run was limited to; undefined when it was not. */
+  readonly only?: readonly string[];
   readonly reason: string;
 }
 

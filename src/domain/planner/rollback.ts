@@ -164,7 +164,7 @@ function collectMoves(
         });
       }
     } else {
-      const move = desktopMove(name, seen, target);
+      const move = desktopMove(name, seen, target, current);
       desktops.push(...move.moves);
       warnings.push(...move.warnings);
     }
@@ -218,14 +218,18 @@ function aftermath(
   );
   const all = [...context.required, record.id];
   const messages = [
-    step({
-      action: 'unship.incident',
-      title: 'draft the incident',
-      input: { from: from.id, to: to.id },
-      after: all,
-      importance: 'best-effort',
-      onFailure: 'block',
-    }),
+    ...(context.kind === 'undo'
+      ? []
+      : [
+          step({
+            action: 'unship.incident',
+            title: 'draft the incident',
+            input: { from: from.id, to: to.id },
+            after: all,
+            importance: 'best-effort',
+            onFailure: 'block',
+          }),
+        ]),
     ...(context.policy.notifyTeam
       ? [
           step({

@@ -64,9 +64,15 @@ export function namesVersion(name: string, version: string): boolean | undefined
   const cores = [...name.matchAll(/(?<![0-9.])[0-9]+\.[0-9]+\.[0-9]+(?![0-9])/g)];
   if (cores.length === 0) return undefined;
   return cores.some(({ 0: core, index }) => {
-    if (!name.startsWith(version, index)) return false;
-    return core !== version || !prereleaseWord.test(name.slice(index + core.length));
+    // What follows a release's number may be an architecture, but no word that makes it a prerelease.
+    if (core === version) return !prereleaseWord.test(name.slice(index + core.length));
+    return name.startsWith(`${version.split('-')[0]}-`, index) && isWholeAt(name, version, index);
   });
+}
+
+/** `1.1.0-rc.1` stands in `vault-1.1.0-rc.1-x64.exe`, not in `vault-1.1.0-rc.10.exe`. */
+function isWholeAt(name: string, version: string, index: number): boolean {
+  return name.startsWith(version, index) && !/^\.?[0-9]|^[A-Za-z]/.test(name.slice(index + version.length));
 }
 
 /** The one version that the file names carry; undefined when there is none or more than one. */

@@ -93,7 +93,7 @@ export function urlReader(address: string, random: () => string): FeedReader {
 }
 
 /** What one platform's clients are offered. */
-export interface PlatformOffer {
+interface PlatformOffer {
   readonly feedName: string;
   /** Null when nothing is offered (0 %). */
   readonly version: string | null;

@@ -7,7 +7,7 @@ import type { FileRecord } from './manifest.ts';
 
 /** Clients read through a web server, whoever it runs as; our own umask is 077. */
 export const readableFile = 0o644;
-export const readableFolder = 0o755;
+const readableFolder = 0o755;
 
 export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';

@@ -43,7 +43,7 @@ export function highestVersion(versions: readonly string[]): string | undefined 
  * back to it puts the feed where it stood before `version` came, so nobody gets anything that was not out
  * already. That is better than stagingPercentage 0, with which an older client gets nothing at all.
  */
-export function fallbackOf(state: FeedState, version: string): string | null {
+function fallbackOf(state: FeedState, version: string): string | null {
   const seen = new Set<string>([version]);
   let candidate = state.versions[version]?.before ?? null;
   while (candidate !== null && !seen.has(candidate)) {

@@ -1,5 +1,6 @@
 import { UnshipError } from '../../domain/errors.ts';
 import { shortCommit } from '../../domain/names.ts';
+import { compareVersions } from '../../domain/version.ts';
 import type { DesktopTarget } from '../../surfaces/desktop/desktop.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import { type ArtifactFolder, describe, lookInto } from './artifacts.ts';
@@ -36,6 +37,15 @@ async function offer(feed: Feed, context: WorkContext, manifest: Manifest): Prom
   );
 }
 
+/** So many published versions keep their private copy, from which a damaged feed is mended. */
+const copiesKept = 5;
+
+async function pruneStaging(feed: Feed): Promise<void> {
+  if (feed.rehearsal) return;
+  const versions = Object.keys((await feed.store.read()).versions).sort(compareVersions);
+  for (const version of versions.slice(0, -copiesKept)) await feed.staging.drop(version);
+}
+
 /** Throws `artifact-invalid`, `disk-full`, `fenced-out`. */
 export async function publishTarget(feed: Feed, context: WorkContext, target: DesktopTarget): Promise<void> {
   const state = await feed.store.read();
@@ -53,6 +63,7 @@ export async function publishTarget(feed: Feed, context: WorkContext, target: De
     await refuseTakenNames(feed.folder, staged, context.signal);
   }
   await offer(feed, context, staged);
+  await pruneStaging(feed);
 }
 
 /** Checks a folder with good code under a higher version and keeps a copy of it. */

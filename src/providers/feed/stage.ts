@@ -13,7 +13,7 @@ import { desktopRoot, versionAtCommit } from './observe.ts';
 import { type FeedState, highestVersion } from './offer.ts';
 
 /** What the journal and the release history keep of a manifest. */
-export function artifactOf(manifest: Manifest): Json {
+function artifactOf(manifest: Manifest): Json {
   return {
     version: manifest.version,
     commit: manifest.commit,

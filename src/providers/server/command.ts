@@ -64,15 +64,16 @@ export async function runCommand(
   const timer = setTimeout(() => end(`not done within ${Math.round(run.withinMs / 1000)} s`), run.withinMs);
   const aborted = (): void => end('aborted');
   run.signal.addEventListener('abort', aborted, { once: true });
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const exit = await new Promise<string | null>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => {
       resolve(code === 0 ? null : signal === null ? `exit code ${code}` : `killed by ${signal}`);
-      // Whoever still holds its output in the background would keep us waiting.
-      killGroup(child.pid);
     });
   });
-  if (child.pid !== undefined) await closed(child);
+  // What it left in the background would keep its output open, and itself alive.
+  killGroup(child.pid);
+  if (child.pid !== undefined) await settleOutput(child, closed);
   clearTimeout(timer);
   run.signal.removeEventListener('abort', aborted);
   await new Promise<void>((resolve) => (log === null ? resolve() : log.end(() => resolve())));
@@ -80,19 +81,14 @@ export async function runCommand(
   return { failure: failure ?? exit, stdout, tail: lastLines(tail) };
 }
 
-function closed(child: ReturnType<typeof spawn>): Promise<void> {
-  // A child that left the group may hold the pipe open for ever.
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-      resolve();
-    }, 1_000);
-    child.once('close', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+/** A child that left the group may hold the output open for ever. */
+async function settleOutput(child: ReturnType<typeof spawn>, closed: Promise<void>): Promise<void> {
+  const timer = setTimeout(() => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  }, 1_000);
+  await closed;
+  clearTimeout(timer);
 }
 
 async function openLog(path: string | undefined): Promise<ReturnType<typeof createWriteStream> | null> {

@@ -114,6 +114,7 @@ function createPort(parts: Parts): WebPort {
       point(context, 'retire.after');
     },
     prune: (context, protect) => prune(parts, context, protect),
+    shutDown: () => traffic.dispose(),
     rehearsal: (folder, variables) => rehearse(parts, folder, variables),
   };
 }
@@ -145,7 +146,9 @@ async function observe(parts: Parts, context: LookContext, releases: readonly Re
   const found: { [release: ReleaseId]: { readiness: WebReadiness; reason?: string } } = {};
   await Promise.all(
     releases.map(async (release) => {
-      found[release.id] = await readinessOf(parts, state, staged, release);
+      // A surface that a release carries over was staged by an earlier one: that one would serve.
+      const since = release.surfaces[environment.surface]?.since ?? release.id;
+      found[since] = await readinessOf(parts, state, staged, release, since);
     }),
   );
   return {
@@ -162,15 +165,16 @@ async function readinessOf(
   { warm }: SwitchState,
   staged: ReadonlySet<string>,
   release: Release,
+  since: ReleaseId,
 ): Promise<{ readiness: WebReadiness; reason?: string }> {
-  if (warm.has(release.id)) return { readiness: 'warm' };
+  if (warm.has(since)) return { readiness: 'warm' };
   const surface = release.surfaces[environment.surface];
   if (surface === undefined)
     return { readiness: 'gone', reason: `${release.id} has no ${environment.surface}` };
   const { commit, artifact } = surface;
   if (!isCommit(commit))
     return { readiness: 'gone', reason: 'it was live before unship was: its commit is not known' };
-  const name = stagedName({ release: release.id, commit, artifact });
+  const name = stagedName({ release: since, commit, artifact });
   if (staged.has(name) && (await isStaged(layout, name))) return { readiness: 'on-disk' };
   const there = await environment.source.has(commit).catch(() => false);
   return there

@@ -27,6 +27,6 @@ export interface TrafficSwitch {
   hold(context: WorkContext): Promise<void>;
   resume(context: WorkContext): Promise<void>;
   retire(context: WorkContext, target: WebTarget, how: Retirement): Promise<void>;
-  /** Ends every process it runs: the end of a rehearsal. */
+  /** Ends every process it runs: the end of a rehearsal, or of the day. */
   dispose(): Promise<void>;
 }

@@ -1,5 +1,12 @@
 import type { DryRun, TableTrace } from './dry-run.ts';
-import { ordinaryTables, storedColumns, type Table } from './schema.ts';
+import { type Column, ordinaryTables, storedColumns, type Table } from './schema.ts';
+
+export interface AddedColumn {
+  readonly name: string;
+  readonly type: string;
+  /** Text of its default expression; null when there is none. */
+  readonly default: string | null;
+}
 
 /** One table on both sides of a migration, and which of its columns are the same. */
 export interface TableChange {
@@ -12,7 +19,7 @@ export interface TableChange {
   /** Stored columns that are there only before. */
   readonly dropped: readonly string[];
   /** Stored columns that are there only after, with the text of their default expression. */
-  readonly added: readonly { readonly name: string; readonly default: string | null }[];
+  readonly added: readonly AddedColumn[];
   /** Made anew under its old name: columns are matched by name, and rowids mean nothing. */
   readonly rebuilt: boolean;
   /** Columns, by their name after, that the statements themselves write. */
@@ -25,16 +32,21 @@ function writtenColumns(trace: TableTrace | undefined): readonly string[] {
   return [...(trace?.columns ?? [])].filter(([, column]) => column.written).map(([name]) => name);
 }
 
+function asAdded({ name, type, default: value }: Column): AddedColumn {
+  return { name, type, default: value };
+}
+
 function compare(before: Table, after: Table, trace: TableTrace | undefined): TableChange {
   const rebuilt = trace?.origin !== before.name;
-  const originOf = (name: string): string | null => (rebuilt ? name : (trace?.columns.get(name)?.origin ?? null));
+  const originOf = (name: string): string | null =>
+    rebuilt ? name : (trace?.columns.get(name)?.origin ?? null);
   const stored = new Map(storedColumns(before).map((column) => [column.name, column]));
   const mapped: (readonly [string, string])[] = [];
-  const added: { name: string; default: string | null }[] = [];
+  const added: AddedColumn[] = [];
   for (const column of storedColumns(after)) {
     const origin = originOf(column.name);
     if (origin !== null && stored.delete(origin)) mapped.push([origin, column.name]);
-    else added.push({ name: column.name, default: column.default });
+    else added.push(asAdded(column));
   }
   return {
     before: before.name,
@@ -75,7 +87,7 @@ export function correspond(run: DryRun): readonly TableChange[] {
     }
   }
   for (const table of unclaimed.values()) {
-    const added = storedColumns(table).map((column) => ({ name: column.name, default: column.default }));
+    const added = storedColumns(table).map(asAdded);
     const trace = run.traces.get(table.name);
     changes.push({
       ...{ before: null, after: table.name, mapped: [], dropped: [], added, rebuilt: false },

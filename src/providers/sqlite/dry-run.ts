@@ -87,7 +87,11 @@ function follow(
   return after;
 }
 
-function note(traces: ReadonlyMap<string, TableTrace>, accesses: readonly Access[], touched: Set<string>): void {
+function note(
+  traces: ReadonlyMap<string, TableTrace>,
+  accesses: readonly Access[],
+  touched: Set<string>,
+): void {
   const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
   for (const access of accesses) {
     const trace = traces.get(access.table);
@@ -146,7 +150,11 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
 }
 
 /** Runs the statements for real, in the caller's transaction. Throws `migration-failed` with the line. */
-export function runStatements(database: DatabaseSync, migration: string, statements: readonly SqlStatement[]): void {
+export function runStatements(
+  database: DatabaseSync,
+  migration: string,
+  statements: readonly SqlStatement[],
+): void {
   watchStatements(database, () => undefined);
   try {
     for (const statement of statements) {
@@ -167,7 +175,9 @@ export function runStatements(database: DatabaseSync, migration: string, stateme
 
 /** Rows that refer to a parent that is not there. */
 export function danglingReferences(database: DatabaseSync): number {
-  const declared = database.prepare(`SELECT 1 FROM ${qualified('main', 'sqlite_schema')} WHERE sql LIKE '%references%' LIMIT 1`);
+  const declared = database.prepare(
+    `SELECT 1 FROM ${qualified('main', 'sqlite_schema')} WHERE sql LIKE '%references%' LIMIT 1`,
+  );
   if (declared.get() === undefined) return 0;
   let count = 0;
   for (const _row of database.prepare('PRAGMA main.foreign_key_check').iterate()) count += 1;

@@ -37,9 +37,9 @@ function freshCanary(): number {
 }
 
 /** Says whether rowids still mean what they meant: equal texts, no VACUUM in between. Null when unknown. */
-export function rowidEpoch(database: DatabaseSync): string | null {
-  if (!hasFence(database, 'main')) return null;
-  const row = database.prepare(`SELECT rowid AS epoch FROM main.${fenceTable} LIMIT 1`).get();
+export function rowidEpoch(database: DatabaseSync, schema = 'main'): string | null {
+  if (!hasFence(database, schema)) return null;
+  const row = database.prepare(`SELECT rowid AS epoch FROM ${qualified(schema, fenceTable)} LIMIT 1`).get();
   const epoch = Number(row?.['epoch'] ?? 0);
   return epoch < 2 ** 40 ? null : String(epoch);
 }

@@ -11,8 +11,21 @@ import { isOwnName } from './names.ts';
 
 /** What reaches beyond the schema, or only works outside a transaction, may not stand in a migration. */
 const allowedPragmas: ReadonlySet<string> = new Set([
-  ...['foreign_keys', 'defer_foreign_keys', 'ignore_check_constraints', 'legacy_alter_table', 'recursive_triggers'],
-  ...['user_version', 'application_id', 'foreign_key_check', 'foreign_key_list', 'integrity_check', 'quick_check'],
+  ...[
+    'foreign_keys',
+    'defer_foreign_keys',
+    'ignore_check_constraints',
+    'legacy_alter_table',
+    'recursive_triggers',
+  ],
+  ...[
+    'user_version',
+    'application_id',
+    'foreign_key_check',
+    'foreign_key_list',
+    'integrity_check',
+    'quick_check',
+  ],
   ...['table_info', 'table_xinfo', 'table_list', 'index_list', 'index_info', 'index_xinfo', 'optimize'],
   // What modules such as FTS5 ask for themselves.
   'data_version',
@@ -34,17 +47,26 @@ export function shorten(text: string): string {
 function checkStatement(migration: string, statement: SqlStatement): void {
   const first = keyword(statement.tokens[0]) ?? '';
   if (controlsTransaction(statement)) {
-    forbidden(migration, statement, 'it begins or ends a transaction in the middle, so it could not be taken back');
+    forbidden(
+      migration,
+      statement,
+      'it begins or ends a transaction in the middle, so it could not be taken back',
+    );
   }
   if (forbiddenStarts.has(first)) forbidden(migration, statement, `${first} can not run in a migration`);
   if (first === 'PRAGMA') {
     const name = identifier(statement.tokens[statement.tokens[2]?.text === '.' ? 3 : 1])?.toLowerCase() ?? '';
-    if (!allowedPragmas.has(name)) forbidden(migration, statement, `PRAGMA ${name} is not allowed in a migration`);
+    if (!allowedPragmas.has(name))
+      forbidden(migration, statement, `PRAGMA ${name} is not allowed in a migration`);
   }
   if (statement.tokens.some((token) => keyword(token) === 'LOAD_EXTENSION')) {
     forbidden(migration, statement, 'extensions are not loaded in a migration');
   }
-  if (statement.tokens.some((token) => identifier(token)?.toLowerCase().startsWith('_unship') && token.kind !== 'string')) {
+  if (
+    statement.tokens.some(
+      (token) => identifier(token)?.toLowerCase().startsWith('_unship') && token.kind !== 'string',
+    )
+  ) {
     forbidden(migration, statement, 'tables of unship are not for migrations');
   }
 }
@@ -89,7 +111,8 @@ export function canWatch(database: DatabaseSync): boolean {
 export function watchStatements(database: DatabaseSync, see: (access: Access) => void): void {
   if (!canWatch(database)) return;
   database.setAuthorizer((action, first, second, schema) => {
-    if (action === constants.SQLITE_ATTACH || action === constants.SQLITE_DETACH) return constants.SQLITE_DENY;
+    if (action === constants.SQLITE_ATTACH || action === constants.SQLITE_DETACH)
+      return constants.SQLITE_DENY;
     if (action === constants.SQLITE_PRAGMA && !allowedPragmas.has(first?.toLowerCase() ?? '')) {
       return constants.SQLITE_DENY;
     }
@@ -99,7 +122,13 @@ export function watchStatements(database: DatabaseSync, see: (access: Access) =>
     // Scratch space and archives are attached to the same connection.
     if (schema?.startsWith('_unship') === true) return constants.SQLITE_DENY;
     const kind = accessKinds.get(action);
-    if (kind !== undefined && first !== null && first !== undefined && schema === 'main' && !isOwnName(first)) {
+    if (
+      kind !== undefined &&
+      first !== null &&
+      first !== undefined &&
+      schema === 'main' &&
+      !isOwnName(first)
+    ) {
       see({ kind, table: first, column: second ?? null });
     }
     return constants.SQLITE_OK;

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
 import { compareVersions, type MigrationFormat } from '../../surfaces/database/migration-files.ts';
-import { ledgerTable, qualified } from './names.ts';
+import { appliedTable, ledgerTable, qualified } from './names.ts';
 
 /**
  * The migration tool's own table, kept as the tool keeps it, so that both can be used side by side.
@@ -18,9 +18,13 @@ export interface Ledger {
   mark(database: DatabaseSync, version: string): string | null;
 }
 
-function exists(database: DatabaseSync, schema: string): boolean {
+function hasTable(database: DatabaseSync, schema: string, table: string): boolean {
   const sql = `SELECT 1 FROM ${qualified(schema, 'sqlite_schema')} WHERE type = 'table' AND name = ?`;
-  return database.prepare(sql).get(ledgerTable) !== undefined;
+  return database.prepare(sql).get(table) !== undefined;
+}
+
+function exists(database: DatabaseSync, schema: string): boolean {
+  return hasTable(database, schema, ledgerTable);
 }
 
 // A rowid of our own choosing: when another tool takes a migration back and applies it again, the row has
@@ -91,13 +95,25 @@ const upDown: Ledger = {
   },
   add(database, version) {
     setCurrent(database, version);
+    database.exec(
+      `CREATE TABLE IF NOT EXISTS main.${appliedTable} (version TEXT PRIMARY KEY, mark TEXT NOT NULL)`,
+    );
+    const insert = database.prepare(`INSERT OR REPLACE INTO main.${appliedTable} VALUES (?, ?)`);
+    insert.run(version, String(freshRowid()));
   },
   remove(database, version, known) {
+    if (hasTable(database, 'main', appliedTable)) {
+      database.prepare(`DELETE FROM main.${appliedTable} WHERE version = ?`).run(version);
+    }
     const older = known.filter((other) => BigInt(other) < BigInt(version)).sort(compareVersions);
     setCurrent(database, older.at(-1) ?? null);
   },
-  // One row for all versions: it says nothing about an older application.
-  mark: () => null,
+  // golang-migrate's one row says nothing about one application, so a table of our own does.
+  mark(database, version) {
+    if (!hasTable(database, 'main', appliedTable)) return null;
+    const row = database.prepare(`SELECT mark FROM main.${appliedTable} WHERE version = ?`).get(version);
+    return row === undefined ? null : String(row['mark']);
+  },
 };
 
 /** The ledger that a format's tool keeps. */

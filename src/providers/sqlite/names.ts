@@ -26,6 +26,7 @@ export function quoteText(text: string): string {
 export const ownPrefix = '_unship';
 export const fenceTable = '_unship_fence';
 export const restoredTable = '_unship_restored';
+export const appliedTable = '_unship_applied';
 export const ledgerTable = 'schema_migrations';
 
 /** Tables that belong to SQLite, to unship or to the migration tool, not to the application. */

@@ -1,3 +1,4 @@
+import { UnshipError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
 import type { ActionHandler, Surface } from '../surface.port.ts';
@@ -45,7 +46,13 @@ function desktopActions(port: DesktopPort): { readonly [action: string]: ActionH
     'desktop.halt': {
       validate: nothing,
       apply: (context, input) => done(port.halt(context, version(input))),
-      verify: async (_context, input) => ({ observed: `${version(input)} halted` }),
+      verify: async (context, input) => {
+        const { offered } = await port.observe(context, { releases: [], countRisk: false });
+        if (offered === version(input)) {
+          throw new UnshipError('feed-mismatch', { happened: `${offered} is still offered` });
+        }
+        return { observed: `${version(input)} halted, ${offered ?? 'nothing'} offered` };
+      },
       undo: (context, input) => port.unhalt(context, version(input)),
     },
     'desktop.pull': {

@@ -57,6 +57,12 @@ export interface WebPort {
   /** Deletes staged releases beyond the number to keep; never one in `protect`. */
   prune(context: WorkContext, protect: readonly ReleaseId[]): Promise<readonly ReleaseId[]>;
 
+  /**
+   * Ends what the provider itself keeps running on this machine: gateway and release processes. The live
+   * release is remembered, and `start` and `switchTo` bring it back. A hosted provider does nothing.
+   */
+  shutDown(): Promise<void>;
+
   /** The same surface on a copy: staged releases shared, nothing live touched, other databases in `environment`. */
   rehearsal(folder: string, environment: { readonly [name: string]: string }): Promise<RehearsalWeb>;
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -59,7 +58,7 @@ describe('stock electron-updater clients', () => {
 
   test('who has the bad version downloaded but not installed gets the hotfix instead', async () => {
     await using fixture = await feedFixture();
-    const cacheFolder = await mkdtemp(join(tmpdir(), 'unship-pending-'));
+    const cacheFolder = await fixture.folder();
     const client = { feedUrl: fixture.url, currentVersion: '1.0.0', platform: 'linux', cacheFolder } as const;
     const good = await release(fixture, '1.0.0');
     await fixture.prepareStandby('1.1.1', good);
@@ -72,7 +71,6 @@ describe('stock electron-updater clients', () => {
       version: '1.1.1',
       downloadedSha512: sha512(artifactBytes('vault-1.1.1.AppImage')),
     });
-    await rm(cacheFolder, { recursive: true });
   });
 
   test('clients that may go down do so at a pull, and to nothing that was halted', async () => {

@@ -67,9 +67,8 @@ describe('killed anywhere, then repeated', () => {
   }[] = [
     { what: 'release', past: [] },
     { what: 'halt', past: ['release'] },
-    { what: 'pull', past: ['release', 'halt'] },
+    { what: 'pull', past: ['release'] },
     { what: 'standby', past: ['release', 'pull'] },
-    { what: 'unpull', past: ['release', 'pull'] },
   ];
   for (const { what, past } of cases) {
     test(`${what}`, async () => {

@@ -1,4 +1,5 @@
 /** Does one thing to a feed and kills itself at the fault point with the given number. Prints the points passed. */
+import { fileURLToPath } from 'node:url';
 import { createFeed } from '../../../src/providers/feed/index.ts';
 import { createSource } from '../../../src/providers/git/index.ts';
 import type { DesktopTarget } from '../../../src/surfaces/desktop/desktop.port.ts';
@@ -9,7 +10,7 @@ export interface KilledWork {
   readonly feed: string;
   readonly private: string;
   readonly target: DesktopTarget;
-  readonly what: 'release' | 'halt' | 'pull' | 'standby' | 'unpull';
+  readonly what: 'release' | 'halt' | 'pull' | 'standby';
   /** Killed at this point, counted from 1; 0 lives. */
   readonly killAt: number;
 }
@@ -39,11 +40,10 @@ export async function doWork(job: KilledWork, fence: number, point: (name: strin
   }
   if (job.what === 'halt') await port.halt(context, version);
   if (job.what === 'pull') await port.pull(context, version, '1.0.0');
-  if (job.what === 'unpull') await port.unpull(context, version);
   if (job.what === 'standby') await port.publishStandby(context, '1.1.1');
 }
 
-if (import.meta.main) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const job = JSON.parse(process.argv[2] ?? '') as KilledWork;
   process.umask(0o077);
   let passed = 0;

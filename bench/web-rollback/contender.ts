@@ -1,0 +1,23 @@
+import type { Command } from '../support/processes.ts';
+
+/** One way of taking a release back. */
+export interface Contender {
+  readonly name: string;
+  /** What is run, for the reader of the results. */
+  readonly what: string;
+  /** Brings it up in a folder of its own. Throws `PeerMissing` when it is not to be had here. */
+  prepare(folder: string): Promise<Prepared>;
+}
+
+export interface Prepared {
+  /** Where its users' requests arrive. */
+  readonly port: number;
+  /** Puts the bad release live, one step after the good one; returns when the bad one answers. */
+  release(): Promise<void>;
+  /** What a person runs to take it back, one after the other. */
+  readonly rollback: readonly Command[];
+  /** After a round, before the next `release`. */
+  settle?(): Promise<void>;
+  /** Ends all that it started. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,288 @@
+import { UnshipError } from '../domain/errors.ts';
+import { type DatabaseFacts, noRisk } from '../domain/facts.ts';
+import type { Plan, Refusal, Step, StrategyOption } from '../domain/plan.ts';
+import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
+import { schemaLabel } from '../domain/planner/rollback.ts';
+import { liveRelease, type Release } from '../domain/release.ts';
+import { observe } from './observe.ts';
+import type { Parts } from './parts.ts';
+
+/** One thing that a person asks for by itself, outside a release or a rollback; a plan and a run all the same. */
+export type DirectRequest =
+  | { readonly kind: 'backup' }
+  | { readonly kind: 'serve' }
+  | { readonly kind: 'restore'; readonly backup: string }
+  | {
+      readonly kind: 'migrations';
+      readonly direction: 'up' | 'down';
+      readonly surface?: string;
+      readonly to?: string;
+    }
+  | {
+      readonly kind: 'desktop';
+      readonly action: 'halt' | 'pull';
+      readonly surface?: string;
+      readonly version?: string;
+    };
+
+export async function directPlan(parts: Parts, request: DirectRequest): Promise<Plan | Refusal> {
+  const { store, surfaces, runtime, policy } = parts;
+  const live = liveRelease(await store.planningHistory());
+  const query = {
+    releases: live === undefined ? [] : [live],
+    countRisk: true,
+    ...(request.kind === 'migrations' ? { commit: await parts.source.resolve('HEAD') } : {}),
+  };
+  const { facts, failures } = await observe(surfaces, query, runtime);
+  if (failures[0] !== undefined) throw failures[0].error;
+  const made = await stepsFor(parts, request, live, facts.surfaces as never);
+  if ('refused' in made) return made;
+  return finishPlan(
+    {
+      kind: 'maintenance',
+      from: live?.id ?? null,
+      to: live?.id ?? null,
+      reason: request.kind,
+      steps: made.steps,
+      changes: [],
+      why: [],
+      options: made.options ?? [],
+      warnings: [],
+      blockedWritesMs: 0,
+    },
+    facts,
+    policy,
+  );
+}
+
+type Made = { readonly steps: readonly Step[]; readonly options?: readonly StrategyOption[] } | Refusal;
+
+async function stepsFor(
+  parts: Parts,
+  request: DirectRequest,
+  live: Release | undefined,
+  facts: { readonly [surface: string]: DatabaseFacts },
+): Promise<Made> {
+  const release = live?.id ?? 'r1';
+  if (request.kind === 'backup') {
+    if (parts.databases.size === 0)
+      return refuse('unknown-surface', 'there is no database here', ['a database'], 'unship status');
+    const steps = [...parts.databases.keys()].map((surface) =>
+      step({
+        surface,
+        action: 'database.backup',
+        title: 'back up, verified',
+        input: { release },
+        onFailure: 'block',
+      }),
+    );
+    return { steps };
+  }
+  if (request.kind === 'serve') return serveSteps(parts, live);
+  if (request.kind === 'restore') return await restoreSteps(parts, request.backup, facts);
+  if (request.kind === 'migrations')
+    return migrationSteps(parts, request, release, live?.commit ?? '', facts);
+  return await desktopStep(parts, request, live);
+}
+
+function serveSteps(parts: Parts, live: Release | undefined): Made {
+  const steps = [...parts.webs.keys()].flatMap((surface) => {
+    const part = live?.surfaces[surface];
+    if (part === undefined) return [];
+    const target = { release: part.since, commit: part.commit, artifact: part.artifact };
+    const start = step({
+      surface,
+      action: 'web.start',
+      title: `start and check ${part.since}`,
+      input: target,
+      onFailure: 'block',
+    });
+    const to = step({
+      surface,
+      action: 'web.switch',
+      title: `serve ${part.since}`,
+      input: { target, previous: null },
+      after: [start.id],
+      onFailure: 'block',
+    });
+    return [start, to];
+  });
+  return steps.length > 0
+    ? { steps }
+    : refuse('not-live', 'no web release is live here', ['a live web release'], 'unship release');
+}
+
+async function restoreSteps(
+  parts: Parts,
+  id: string,
+  facts: { readonly [surface: string]: DatabaseFacts },
+): Promise<Made> {
+  for (const [surface, port] of parts.databases) {
+    const backup = facts[surface]?.backups.find((item) => item.id === id);
+    if (backup === undefined) continue;
+    const context = { runtime: parts.runtime, signal: AbortSignal.timeout(60_000) };
+    const risk = await port.countRestoreRisk(context, id);
+    return {
+      steps: [
+        step({
+          surface,
+          action: 'database.restore',
+          title: `restore backup ${id}`,
+          input: { backup: id, fingerprint: backup.fingerprint, applied: backup.applied },
+          onFailure: 'block',
+        }),
+      ],
+      options: [
+        {
+          surface,
+          strategy: 'restore',
+          verdict: 'chosen',
+          reason: 'you asked for it',
+          estimateMs: 2000,
+          risk,
+        },
+      ],
+    };
+  }
+  return refuse('backup-invalid', `there is no backup ${id}`, [`backup ${id}`], 'unship backups');
+}
+
+function migrationSteps(
+  parts: Parts,
+  request: Extract<DirectRequest, { kind: 'migrations' }>,
+  release: Release['id'],
+  commit: string,
+  facts: { readonly [surface: string]: DatabaseFacts },
+): Made {
+  const surface = request.surface ?? [...parts.databases.keys()][0];
+  const seen = surface === undefined ? undefined : facts[surface];
+  if (surface === undefined || seen === undefined) {
+    return refuse(
+      'unknown-surface',
+      'there is no such database',
+      [request.surface ?? 'a database'],
+      'unship status',
+    );
+  }
+  const { applied, pending } = seen;
+  if (request.direction === 'up') {
+    const end = request.to === undefined ? pending.length : pending.indexOf(request.to) + 1;
+    const versions = pending.slice(0, end);
+    if (versions.length === 0)
+      return refuse(
+        'already-there',
+        'nothing is pending',
+        ['a pending migration'],
+        'unship migrations status',
+      );
+    const backup = step({
+      surface,
+      action: 'database.backup',
+      title: 'back up, verified',
+      input: { release },
+      onFailure: 'undo',
+    });
+    const up = step({
+      surface,
+      action: 'database.migrate-up',
+      title: `migrate up ${versions.join(', ')}`,
+      input: { release, commit, versions, applied: [...applied, ...versions] },
+      after: [backup.id],
+      onFailure: 'undo',
+    });
+    return { steps: [backup, up] };
+  }
+  const keep = request.to === undefined ? applied.length - 1 : applied.indexOf(request.to) + 1;
+  const versions = applied.slice(Math.max(0, keep)).reverse();
+  if (versions.length === 0)
+    return refuse(
+      'already-there',
+      'nothing is applied',
+      ['an applied migration'],
+      'unship migrations status',
+    );
+  const down = step({
+    surface,
+    action: 'database.migrate-down',
+    title: `archive what is dropped, migrate down to ${schemaLabel(applied.slice(0, keep))}`,
+    input: { release, commit, versions, applied: applied.slice(0, keep) },
+    onFailure: 'block',
+  });
+  return {
+    steps: [down],
+    options: [
+      {
+        surface,
+        strategy: 'migrate-down',
+        verdict: 'chosen',
+        reason: 'you asked for it',
+        estimateMs: seen.measurements.blockedMs['migrate-down'] ?? 500,
+        risk: seen.measurements.risk['migrate-down'] ?? noRisk,
+      },
+    ],
+  };
+}
+
+async function desktopStep(
+  parts: Parts,
+  request: Extract<DirectRequest, { kind: 'desktop' }>,
+  live: Release | undefined,
+): Promise<Made> {
+  const surface = request.surface ?? [...parts.desktops.keys()][0];
+  const port = surface === undefined ? undefined : parts.desktops.get(surface);
+  if (surface === undefined || port === undefined) {
+    return refuse(
+      'unknown-surface',
+      'there is no such desktop surface',
+      [request.surface ?? 'a desktop surface'],
+      'unship status',
+    );
+  }
+  const context = { runtime: parts.runtime, signal: AbortSignal.timeout(60_000) };
+  const seen = await port.observe(context, { releases: live === undefined ? [] : [live], countRisk: false });
+  const version = request.version ?? seen.offered;
+  if (version === null)
+    return refuse('already-there', 'nothing is offered', ['an offered version'], 'unship status');
+  if (request.action === 'halt') {
+    return {
+      steps: [
+        step({
+          surface,
+          action: 'desktop.halt',
+          title: `halt ${version}`,
+          input: { version },
+          onFailure: 'block',
+        }),
+      ],
+    };
+  }
+  const to = await lastGoodVersion(parts, surface, version);
+  return {
+    steps: [
+      step({
+        surface,
+        action: 'desktop.pull',
+        title: to === null ? `pull ${version}` : `pull ${version}, offer ${to}`,
+        input: { version, to },
+        onFailure: 'block',
+      }),
+    ],
+  };
+}
+
+async function lastGoodVersion(parts: Parts, surface: string, bad: string): Promise<string | null> {
+  const good = (await parts.store.recentReleases(100)).find((release) => {
+    const label = release.surfaces[surface]?.label;
+    return release.health === 'good' && label !== undefined && label !== bad;
+  });
+  return good?.surfaces[surface]?.label ?? null;
+}
+
+/** A refusal as an error, for calls that have no other way to say no. */
+export function refusalError(refusal: Refusal): UnshipError {
+  return new UnshipError(refusal.slug, {
+    happened: [refusal.happened, ...refusal.missing].join('; '),
+    done: 'nothing',
+    next: refusal.next,
+  });
+}

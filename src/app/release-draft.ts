@@ -1,0 +1,123 @@
+import type { SurfaceFacts } from '../domain/facts.ts';
+import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
+import { planRehearsal } from '../domain/planner/release.ts';
+import { schemaLabel } from '../domain/planner/rollback.ts';
+import { type History, liveRelease, type Release, type SurfaceRelease } from '../domain/release.ts';
+import type { Source } from '../surfaces/source.port.ts';
+import { explainFailures, observe } from './observe.ts';
+import type { Parts } from './parts.ts';
+
+export interface ReleaseDraft {
+  readonly release: Release;
+  /** Surfaces that this release changes; the others are carried over. */
+  readonly changed: readonly string[];
+}
+
+/**
+ * What a release of `commit` would be: which surfaces change, which are carried over. A database without
+ * pending migrations and a desktop application whose version is the offered one do not change.
+ */
+export async function draftRelease(
+  parts: Parts,
+  commit: string,
+  only: readonly string[] | undefined,
+): Promise<ReleaseDraft> {
+  const { store, surfaces, runtime, request } = parts;
+  const history = await store.planningHistory();
+  const live = liveRelease(history);
+  const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
+  const { facts, failures } = await observe(surfaces, query, runtime);
+  if (failures[0] !== undefined) throw failures[0].error;
+  const id = await store.nextReleaseId();
+  const parted: { [surface: string]: SurfaceRelease } = {};
+  const changed: string[] = [];
+  for (const [name, seen] of Object.entries(facts.surfaces)) {
+    const before = live?.surfaces[name];
+    const fresh = only === undefined || only.includes(name) ? changeOf(seen, commit, id) : null;
+    if (fresh !== null) {
+      parted[name] = fresh;
+      changed.push(name);
+    } else if (before !== undefined) {
+      parted[name] = before;
+    } else {
+      const adopted = adoptedSurface(seen, id);
+      if (adopted !== null) parted[name] = adopted;
+    }
+  }
+  const release: Release = {
+    id,
+    createdAt: runtime.clock.now(),
+    createdBy: request.user,
+    commit,
+    deployment: 'pending',
+    health: 'unproven',
+    surfaces: parted,
+    configurationHash: request.definitionHash,
+  };
+  return { release, changed };
+}
+
+function changeOf(seen: SurfaceFacts, commit: string, id: Release['id']): SurfaceRelease | null {
+  if (seen.kind === 'web') return { kind: 'web', commit, artifact: null, label: id, since: id };
+  if (seen.kind === 'database') {
+    if (seen.pending.length === 0) return null;
+    const applied = [...seen.applied, ...seen.pending];
+    return {
+      kind: 'database',
+      commit,
+      artifact: { applied, fingerprint: '' },
+      label: schemaLabel(applied),
+      since: id,
+    };
+  }
+  if (seen.atCommit === null || seen.atCommit === seen.offered) return null;
+  return { kind: 'desktop', commit, artifact: null, label: seen.atCommit, since: id };
+}
+
+/** What is there already becomes part of the release as it is. */
+export function adoptedSurface(seen: SurfaceFacts, id: Release['id']): SurfaceRelease | null {
+  if (seen.kind === 'web') return null;
+  if (seen.kind === 'database') {
+    const artifact = { applied: [...seen.applied], fingerprint: seen.fingerprint };
+    return { kind: 'database', commit: '', artifact, label: schemaLabel(seen.applied), since: id };
+  }
+  if (seen.offered === null) return null;
+  const commit = seen.versions[seen.offered]?.commit ?? '';
+  return { kind: 'desktop', commit, artifact: null, label: seen.offered, since: id };
+}
+
+/** Quarantined commits that `commit` contains and whose fix has not lifted them. */
+export async function quarantinedAncestors(
+  source: Source,
+  history: History,
+  commit: string,
+): Promise<readonly string[]> {
+  const active = history.quarantine.filter((entry) => entry.fixedBy === undefined);
+  const contained = await Promise.all(
+    // A quarantined commit that this clone does not have can't be among its ancestors.
+    active.map(async (entry) => ({
+      entry,
+      inside: await source.contains(commit, entry.commit).catch(() => false),
+    })),
+  );
+  return contained.filter((item) => item.inside).map((item) => item.entry.commit);
+}
+
+export async function rehearsalPlan(
+  parts: Parts,
+  release: Release,
+  changed: readonly string[],
+): Promise<Plan | Refusal> {
+  const { store, surfaces, runtime, policy, source } = parts;
+  const history = await store.planningHistory();
+  const live = liveRelease(history);
+  const query = { releases: live === undefined ? [] : [live], commit: release.commit, countRisk: false };
+  const { facts, failures } = await observe(surfaces, query, runtime);
+  const plan = planRehearsal(history, facts, policy, {
+    kind: 'rehearsal',
+    release,
+    changed,
+    quarantinedAncestors: await quarantinedAncestors(source, history, release.commit),
+  });
+  return isRefusal(plan) ? explainFailures(plan, failures) : plan;
+}

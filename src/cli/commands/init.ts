@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Detection, detect, type Finding } from '../../config/detect.ts';
+import { configurationNames, loadConfiguration } from '../../config/load.ts';
+import { type Answers, configurationText, extendGitignore, writeConfiguration } from '../../config/write.ts';
+import { UnshipError } from '../../domain/errors.ts';
+import type { Answer, CommandContext } from '../context.ts';
+import { labelled, table } from '../output/layout.ts';
+
+export async function run(context: CommandContext): Promise<Answer> {
+  const root = context.cwd;
+  refuseWhenThere(root);
+  const detection = detect(root);
+  const found = foundScreen(detection);
+  if (detection.findings.every((one) => one.kind === 'unsupported')) throw nothingFound(detection);
+  context.terminal.note(found);
+  const text = configurationText(detection, await ask(context, detection));
+  const document = { schema: 'unship.init/1', root, ...detection, text };
+  if (context.options.flag('dry-run')) {
+    const screen = ['', ...text.trimEnd().split('\n'), '', 'Nothing was written.'];
+    return { exit: 0, document: { ...document, wrote: [] }, screen };
+  }
+  const wrote = [writeConfiguration(root, text)];
+  if (extendGitignore(root)) wrote.push('.gitignore');
+  // Proves what was written, and warms the compile cache for the first command that matters.
+  await loadConfiguration(join(root, wrote[0] ?? ''));
+  const screen = [...labelled('Wrote', wrote.join(', ')), ...labelled('Next', 'unship doctor')];
+  return { exit: 0, document: { ...document, wrote }, screen };
+}
+
+function refuseWhenThere(root: string): void {
+  const there = configurationNames.find((name) => existsSync(join(root, name)));
+  if (there === undefined) return;
+  throw new UnshipError('already-there', {
+    happened: `${there} is there already`,
+    done: 'nothing; it was not overwritten',
+    next: 'unship doctor, or move the file away and repeat unship init',
+  });
+}
+
+function foundScreen({ findings }: Detection): readonly string[] {
+  const rows = findings.map((one, index) => [index === 0 ? 'Found' : '', ...foundRow(one)]);
+  // Two spaces more bring the first column to the width of every other label.
+  return table(
+    rows.map(([label, ...rest]) => [(label ?? '').padEnd(8), ...rest]),
+    2,
+  );
+}
+
+function foundRow(finding: Finding): readonly string[] {
+  if (finding.kind === 'unsupported')
+    return ['-', `${finding.evidence} (${finding.what})`, 'not supported yet'];
+  return [finding.surface, finding.evidence, finding.provider];
+}
+
+function nothingFound(detection: Detection): UnshipError {
+  const seen = detection.findings.flatMap((one) =>
+    one.kind === 'unsupported' ? [`${one.evidence}: ${one.what}`] : [],
+  );
+  return new UnshipError('config-missing', {
+    happened: ['nothing was found here that this version can take back', ...seen].join('\n'),
+    done: 'nothing',
+    next: 'start it in the folder of the application, or write unship.config.ts by hand',
+  });
+}
+
+/** Asks what files can't tell; off a terminal, or with `--yes`, what is likely is taken. */
+async function ask(context: CommandContext, { findings }: Detection): Promise<Answers> {
+  const web = findings.find((one) => one.kind === 'web');
+  const likely: Answers = { health: web?.kind === 'web' ? (web.health ?? '/') : '/', port: 8080 };
+  if (web === undefined || !context.prompt.possible || context.options.flag('yes')) return likely;
+  const health = await context.prompt.value('Health address?', likely.health);
+  const port = await context.prompt.value('Port of the gateway?', String(likely.port));
+  return {
+    health: health.startsWith('/') ? health : `/${health}`,
+    port: /^\d{2,5}$/.test(port) && Number(port) < 65_536 ? Number(port) : likely.port,
+  };
+}

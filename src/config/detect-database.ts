@@ -1,0 +1,127 @@
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { basename, extname, join } from 'node:path';
+import { dependsOn, type Finding, listFolder, readPackage } from './detect.ts';
+
+const migrationFolders = ['migrations', 'db/migrations', 'database/migrations', 'sql/migrations'];
+const databaseFolders = ['.', 'data', 'db', 'database', 'var', 'storage'];
+const databaseFile = /\.(db|sqlite|sqlite3|db3)$/i;
+
+type Format = 'dbmate' | 'up-down';
+
+interface Migrations {
+  readonly folder: string;
+  readonly format: Format;
+}
+
+/** SQLite files and migration folders; other databases are named, because a person should know they were seen. */
+export function detectDatabases(root: string, packages: readonly string[]): readonly Finding[] {
+  const unsupported = packages.flatMap((folder) => otherDatabases(root, folder));
+  const migrations = findMigrations(root, packages);
+  const files = findFiles(root);
+  const variable = findVariable(root);
+  const supported = files.map((file, index): Finding => {
+    // Migrations belong to one database; with several files it is the first, and a person moves them.
+    const own = index === 0 ? migrations : undefined;
+    const told = own === undefined ? '' : `${own.folder}/ (${own.format}), `;
+    return {
+      kind: 'database',
+      surface: surfaceName(file),
+      evidence: `${told}${file}`,
+      provider: 'sqlite',
+      file,
+      migrations: own?.folder ?? null,
+      format: own?.format ?? null,
+      variable: index === 0 ? variable : null,
+    };
+  });
+  if (files.length === 0 && migrations !== undefined && unsupported.length === 0) {
+    const what = `${migrations.format} migrations without a database file`;
+    return [{ kind: 'unsupported', evidence: `${migrations.folder}/`, what }];
+  }
+  return [...supported, ...unsupported];
+}
+
+function surfaceName(file: string): string {
+  return basename(file, extname(file)).toLowerCase();
+}
+
+function findFiles(root: string): readonly string[] {
+  return databaseFolders.flatMap((folder) =>
+    listFolder(join(root, folder))
+      .filter((name) => databaseFile.test(name))
+      .map((name) => (folder === '.' ? name : `${folder}/${name}`))
+      .filter((path) => isSqlite(join(root, path))),
+  );
+}
+
+/** By its first bytes; a file that is still empty is one that SQLite will fill. */
+function isSqlite(path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || !stats.isFile()) return false;
+  if (stats.size === 0) return true;
+  const head = Buffer.alloc(16);
+  const handle = openSync(path, 'r');
+  try {
+    readSync(handle, head, 0, 16, 0);
+  } finally {
+    closeSync(handle);
+  }
+  return head.toString('latin1') === 'SQLite format 3\0';
+}
+
+function findMigrations(root: string, packages: readonly string[]): Migrations | undefined {
+  for (const base of packages) {
+    for (const name of migrationFolders) {
+      const folder = base === '.' ? name : `${base}/${name}`;
+      const format = formatOf(join(root, folder));
+      if (format !== undefined) return { folder, format };
+    }
+  }
+  return undefined;
+}
+
+function formatOf(folder: string): Format | undefined {
+  const files = listFolder(folder).filter((name) => name.endsWith('.sql'));
+  if (files.some((name) => name.endsWith('.up.sql'))) return 'up-down';
+  const marked = files.some((name) => /^--\s*migrate:up\b/m.test(readFileSync(join(folder, name), 'utf8')));
+  return marked ? 'dbmate' : undefined;
+}
+
+const otherTools: readonly (readonly [path: string, what: string])[] = [
+  ['prisma/schema.prisma', 'Prisma migrations'],
+  ['drizzle.config.ts', 'Drizzle migrations'],
+  ['knexfile.js', 'Knex migrations'],
+  ['knexfile.ts', 'Knex migrations'],
+];
+const otherDrivers: readonly (readonly [name: string, what: string])[] = [
+  ['pg', 'PostgreSQL database'],
+  ['postgres', 'PostgreSQL database'],
+  ['mysql2', 'MySQL database'],
+  ['mongodb', 'MongoDB database'],
+];
+
+function otherDatabases(root: string, folder: string): readonly Finding[] {
+  const at = (name: string): string => (folder === '.' ? name : `${folder}/${name}`);
+  const tools = otherTools
+    .filter(([path]) => existsSync(join(root, folder, path)))
+    .map(([path, what]): Finding => ({ kind: 'unsupported', evidence: at(path), what }));
+  const json = readPackage(join(root, folder));
+  const drivers = otherDrivers
+    .filter(([name]) => dependsOn(json, name))
+    .map(
+      ([name, what]): Finding => ({ kind: 'unsupported', evidence: `${at('package.json')}: ${name}`, what }),
+    );
+  return [...tools, ...drivers];
+}
+
+/** From the example of the environment that projects keep in git. Only names are read, never values. */
+function findVariable(root: string): string | null {
+  for (const file of ['.env.example', '.env.sample', '.env.template']) {
+    if (!existsSync(join(root, file))) continue;
+    const name = /^(?:export\s+)?([A-Z][A-Z0-9_]*(?:DB|DATABASE|SQLITE)[A-Z0-9_]*)\s*=/m.exec(
+      readFileSync(join(root, file), 'utf8'),
+    )?.[1];
+    if (name !== undefined) return name;
+  }
+  return null;
+}

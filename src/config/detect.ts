@@ -1,0 +1,180 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { isSafeName } from '../domain/names.ts';
+import { detectDatabases } from './detect-database.ts';
+import { detectDesktop } from './detect-desktop.ts';
+
+/** A surface that was found, with what it was told from: a person is to see why. */
+export type Finding =
+  | {
+      readonly kind: 'web';
+      readonly surface: string;
+      readonly evidence: string;
+      readonly provider: 'server';
+      readonly root: string;
+      /** Path that the application's own code answers a health check on; null when none was found. */
+      readonly health: string | null;
+    }
+  | {
+      readonly kind: 'desktop';
+      readonly surface: string;
+      readonly evidence: string;
+      readonly provider: 'feed';
+      readonly root: string;
+      readonly artifacts: string;
+      readonly url: string | null;
+    }
+  | {
+      readonly kind: 'database';
+      readonly surface: string;
+      readonly evidence: string;
+      readonly provider: 'sqlite';
+      readonly file: string;
+      readonly migrations: string | null;
+      readonly format: 'dbmate' | 'up-down' | null;
+      /** Variable by which the application is told where its database is. */
+      readonly variable: string | null;
+    }
+  /** Seen, but this version can't take it back. */
+  | { readonly kind: 'unsupported'; readonly evidence: string; readonly what: string };
+
+export interface Detection {
+  readonly name: string;
+  readonly findings: readonly Finding[];
+}
+
+export interface PackageJson {
+  readonly name?: unknown;
+  readonly main?: unknown;
+  readonly scripts?: { readonly [name: string]: unknown };
+  readonly dependencies?: { readonly [name: string]: unknown };
+  readonly devDependencies?: { readonly [name: string]: unknown };
+  readonly build?: unknown;
+}
+
+/** Looks at files only; runs nothing and asks nobody. */
+export function detect(root: string): Detection {
+  const folders = ['.', ...foldersToLookIn(root)];
+  const findings = [
+    ...folders.flatMap((folder) => detectWeb(root, folder)),
+    ...folders.flatMap((folder) => detectDesktop(root, folder)),
+    ...detectDatabases(root, folders),
+  ];
+  return { name: applicationName(root), findings: withUniqueNames(findings) };
+}
+
+const packageFolders = ['web', 'app', 'frontend', 'backend', 'server', 'api', 'desktop', 'electron'];
+
+/** Where parts of an application usually lie: known names, and one level below `apps` and `packages`. */
+function foldersToLookIn(root: string): readonly string[] {
+  const found = packageFolders.filter((name) => existsSync(join(root, name, 'package.json')));
+  for (const parent of ['apps', 'packages']) {
+    for (const name of listFolder(join(root, parent))) {
+      if (existsSync(join(root, parent, name, 'package.json'))) found.push(`${parent}/${name}`);
+    }
+  }
+  return found;
+}
+
+const foreignHosts: readonly (readonly [file: string, what: string])[] = [
+  ['vercel.json', 'Vercel project'],
+  ['netlify.toml', 'Netlify site'],
+  ['wrangler.toml', 'Cloudflare Worker'],
+  ['wrangler.jsonc', 'Cloudflare Worker'],
+  ['fly.toml', 'Fly application'],
+];
+
+function detectWeb(root: string, folder: string): readonly Finding[] {
+  const at = (name: string): string => (folder === '.' ? name : `${folder}/${name}`);
+  const findings: Finding[] = [];
+  for (const [file, what] of foreignHosts) {
+    if (existsSync(join(root, folder, file)))
+      findings.push({ kind: 'unsupported', evidence: at(file), what });
+  }
+  if (existsSync(join(root, folder, 'Dockerfile'))) {
+    findings.push({ kind: 'unsupported', evidence: at('Dockerfile'), what: 'container image' });
+  }
+  const json = readPackage(join(root, folder));
+  const scripts = ['build', 'start'].filter((name) => typeof json?.scripts?.[name] === 'string');
+  if (!scripts.includes('start') || dependsOn(json, 'electron')) return findings;
+  const next = listFolder(join(root, folder)).find((name) => /^next\.config\.(js|mjs|cjs|ts)$/.test(name));
+  findings.push({
+    kind: 'web',
+    surface: folder === '.' ? 'web' : basename(folder),
+    evidence: `${at('package.json')}: ${scripts.join(', ')}${next === undefined ? '' : `; ${next}`}`,
+    provider: 'server',
+    root: folder,
+    health: findHealthPath(join(root, folder)),
+  });
+  return findings;
+}
+
+const healthPath = /['"`](\/(?:api\/)?(?:health|healthz|healthcheck|ready|readyz|livez|ping))['"`]/;
+const sourceFile = /\.(?:[cm]?[jt]s|[jt]sx)$/;
+const notSource = new Set(['node_modules', 'dist', 'build', 'test', 'tests', 'coverage', 'vendor']);
+
+/** Few enough files that even a large repository is looked at in no time. */
+function findHealthPath(folder: string): string | null {
+  let left = 300;
+  const open: { readonly path: string; readonly depth: number }[] = [{ path: folder, depth: 0 }];
+  for (let at = open.shift(); at !== undefined && left > 0; at = open.shift()) {
+    for (const name of listFolder(at.path)) {
+      const path = join(at.path, name);
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (stats?.isDirectory() && at.depth < 4 && !notSource.has(name) && !name.startsWith('.')) {
+        open.push({ path, depth: at.depth + 1 });
+      } else if (stats?.isFile() && sourceFile.test(name) && stats.size < 200_000 && left > 0) {
+        left -= 1;
+        const found = healthPath.exec(readFileSync(path, 'utf8'))?.[1];
+        if (found !== undefined) return found;
+      }
+    }
+  }
+  return null;
+}
+
+/** `@scope/My App` becomes `my-app`. */
+function applicationName(root: string): string {
+  const named = readPackage(root)?.name;
+  const text = (typeof named === 'string' ? named : basename(root)).replace(/^@[^/]*\//, '');
+  const safe = text
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[^a-z0-9]+|[.-]+$/g, '');
+  return isSafeName(safe) && !(safe in {}) ? safe : 'application';
+}
+
+/** Two of a name would be one key in the configuration. */
+function withUniqueNames(findings: readonly Finding[]): readonly Finding[] {
+  const taken = new Set<string>(['unship']);
+  return findings.map((finding) => {
+    if (finding.kind === 'unsupported') return finding;
+    let name = isSafeName(finding.surface) ? finding.surface : finding.kind;
+    for (let next = 2; taken.has(name); next += 1) name = `${finding.surface}-${next}`;
+    taken.add(name);
+    return { ...finding, surface: name };
+  });
+}
+
+export function dependsOn(json: PackageJson | undefined, name: string): boolean {
+  return json?.dependencies?.[name] !== undefined || json?.devDependencies?.[name] !== undefined;
+}
+
+/** Undefined when there is none, or it is not readable as one. */
+export function readPackage(folder: string): PackageJson | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    return typeof value === 'object' && value !== null ? (value as PackageJson) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sorted; empty when there is no such folder. */
+export function listFolder(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,122 @@
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { UnshipError } from '../domain/errors.ts';
+import type { Detection, Finding } from './detect.ts';
+import { configurationNames } from './load.ts';
+
+/** What can't be told from files, and is asked. */
+export interface Answers {
+  readonly health: string;
+  readonly port: number;
+}
+
+type Supported = Exclude<Finding, { kind: 'unsupported' }>;
+
+/** The text of `unship.config.ts` for what was found: short, and with the next thing to fill in as a comment. */
+export function configurationText(detection: Detection, answers: Answers): string {
+  const found = detection.findings.filter((one): one is Supported => one.kind !== 'unsupported');
+  const providers = [...new Set(found.map((one) => one.provider))].sort();
+  const webs = found.filter((one) => one.kind === 'web');
+  const checks = webs.map((one) => {
+    const named = webs.length > 1 ? `surface: ${quote(one.surface)}, ` : '';
+    return `{ ${named}http: ${quote(answers.health)}, status: 200 }`;
+  });
+  const lines = [
+    `import { defineApplication } from 'unship';`,
+    ...providers.map((name) => `import { ${name} } from 'unship/providers/${name}';`),
+    '',
+    'export default defineApplication({',
+    `  name: ${quote(detection.name)},`,
+    '  environments: {',
+    '    production: {',
+    '      surfaces: {',
+    ...found.flatMap((one, index) => surfaceLines(one, answers, answers.port + index)),
+    '      },',
+    ...(checks.length === 0 ? [] : [`      checks: [${checks.join(', ')}],`]),
+    "      // Who is told of a rollback: notifications: { team: [slack({ webhook: secret('SLACK_WEBHOOK') })] },",
+    '    },',
+    '  },',
+    '});',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function surfaceLines(finding: Supported, answers: Answers, port: number): readonly string[] {
+  const settings: string[] = [];
+  if (finding.kind === 'web') {
+    if (finding.root !== '.') settings.push(`root: ${quote(finding.root)}`);
+    settings.push(`health: ${quote(answers.health)}`, `switch: { gateway: { port: ${port} } }`);
+  }
+  if (finding.kind === 'desktop') {
+    settings.push(`root: ${quote(finding.root)}`, `artifacts: ${quote(finding.artifacts)}`);
+    settings.push(`folder: 'updates'`, ...(finding.url === null ? [] : [`url: ${quote(finding.url)}`]));
+  }
+  if (finding.kind === 'database') {
+    settings.push(`file: ${quote(finding.file)}`);
+    if (finding.migrations !== null) settings.push(`migrations: ${quote(finding.migrations)}`);
+    if (finding.variable !== null) settings.push(`environment: ${quote(finding.variable)}`);
+  }
+  const key = /^[A-Za-z_$][\w$]*$/.test(finding.surface) ? finding.surface : quote(finding.surface);
+  return [
+    `        // ${finding.evidence.replace(/[\r\n]/g, ' ')}`,
+    `        ${key}: ${finding.provider}({ ${settings.join(', ')} }),`,
+  ];
+}
+
+function quote(text: string): string {
+  return `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
+}
+
+/** Writes the file; returns its name. Throws `already-there` before anything is touched. */
+export function writeConfiguration(root: string, text: string): string {
+  const there = configurationNames.find((name) => existsSync(join(root, name)));
+  if (there !== undefined) throw alreadyThere(there);
+  const name = configurationNames[0];
+  let handle: number;
+  try {
+    // `wx`: even a file that appears in this very moment is not overwritten.
+    handle = openSync(join(root, name), 'wx');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw alreadyThere(name);
+    throw error;
+  }
+  try {
+    writeSync(handle, text);
+    // The program's own files are private by its umask; this one belongs to the project.
+    fchmodSync(handle, 0o644);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  return name;
+}
+
+function alreadyThere(name: string): UnshipError {
+  return new UnshipError('already-there', {
+    happened: `${name} is there already`,
+    done: 'nothing; it was not overwritten',
+    next: 'unship doctor, or move the file away and repeat unship init',
+  });
+}
+
+const ignored = '.unship/';
+
+/** Appends what git is to leave out; returns whether anything had to be. */
+export function extendGitignore(root: string): boolean {
+  const file = join(root, '.gitignore');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  if (text.split(/\r?\n/).some((line) => line.trim().replace(/^\//, '').replace(/\/$/, '') === '.unship'))
+    return false;
+  const border = text === '' || text.endsWith('\n') ? '' : '\n';
+  writeFileSync(file, `${text}${border}${ignored}\n`, { mode: 0o644 });
+  return true;
+}

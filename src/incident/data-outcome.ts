@@ -1,0 +1,74 @@
+import type { Json } from '../domain/json.ts';
+import type { Plan, Step } from '../domain/plan.ts';
+import type { RunState } from '../domain/run.ts';
+
+/** What became of the data at risk. Rows; read from what the steps reported, where they got so far. */
+export interface DataOutcome {
+  /** A database was to be changed. False: it stayed as it is, and so did every row. */
+  readonly touched: boolean;
+  /** As counted for the plan. */
+  readonly kept: number;
+  readonly archived: number;
+  readonly lost: number;
+  /** Values that the migration had overwritten, given back. */
+  readonly givenBack: number;
+  /** Values left as they are because the application had changed them since. */
+  readonly keptEdits: number;
+  /** Files that hold what was archived. */
+  readonly archives: readonly string[];
+  /** Backups of the state just before a restore. */
+  readonly safetyBackups: readonly string[];
+  /** Steps that may have changed data and have not said what: nobody should guess. */
+  readonly unknown: readonly string[];
+}
+
+const changing: ReadonlySet<string> = new Set(['database.migrate-down', 'database.restore']);
+
+type Fields = { readonly [key: string]: Json | undefined };
+
+function fieldsOf(output: Json | undefined): Fields {
+  return typeof output === 'object' && output !== null && !Array.isArray(output) ? (output as Fields) : {};
+}
+
+/** True once the step may have had an effect and has not been taken back. */
+function mayHaveChanged(step: Step, state: RunState): boolean {
+  const status = state.steps[step.id]?.status ?? 'pending';
+  return status !== 'pending' && status !== 'undone';
+}
+
+/** What became of the data, as far as the run has got. */
+export function dataOutcome(plan: Plan, state: RunState): DataOutcome {
+  const steps = plan.steps.filter(({ action }) => changing.has(action));
+  const reached = steps.filter((step) => mayHaveChanged(step, state));
+  const told = reached.map((step) => fieldsOf(state.steps[step.id]?.output));
+  const sum = (key: string): number =>
+    told.reduce((total, fields) => total + (typeof fields[key] === 'number' ? fields[key] : 0), 0);
+  const texts = (key: string): readonly string[] =>
+    told.flatMap((fields) => (typeof fields[key] === 'string' ? [fields[key]] : []));
+  return {
+    touched: steps.length > 0,
+    kept: plan.risk.tables.reduce((total, table) => total + table.kept, 0),
+    archived: sum('archived'),
+    lost: sum('rowsLost'),
+    givenBack: sum('givenBack'),
+    keptEdits: sum('keptEdits'),
+    archives: texts('archive'),
+    safetyBackups: texts('safetyBackup'),
+    unknown: reached.filter((step) => state.steps[step.id]?.output === undefined).map(({ id }) => id),
+  };
+}
+
+const rows = new Intl.NumberFormat('en-US');
+
+export function countText(count: number): string {
+  return rows.format(count);
+}
+
+/** `1,392 rows kept, 212 archived, 0 lost`, or that it can't be told. */
+export function dataLine(outcome: DataOutcome, plan: Plan): string {
+  if (!outcome.touched) return 'database unchanged, every row kept';
+  if (outcome.unknown.length > 0) return `not known yet: ${outcome.unknown.join(', ')} has not ended`;
+  const exact = plan.risk.exact ? '' : ' (kept is a lower bound: not all could be counted)';
+  const { kept, archived, lost } = outcome;
+  return `${countText(kept)} rows kept, ${countText(archived)} archived, ${countText(lost)} lost${exact}`;
+}

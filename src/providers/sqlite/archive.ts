@@ -1,0 +1,153 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { isSafeName } from '../../domain/names.ts';
+import type { ReleaseId } from '../../domain/release.ts';
+import { createDatabase, openDatabase } from './connection.ts';
+import type { TableChange } from './correspondence.ts';
+import { ensureFolder, publishFile, removeDatabase } from './files.ts';
+
+export type Direction = 'up' | 'down';
+
+/** How rows of one table are recognised on both sides of a migration. */
+export interface ArchivedKey {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+  readonly rowid: boolean;
+}
+
+/**
+ * One table in an archive. Its rows, when any are kept, are in the table `rows_N`:
+ * `k0…` the key; `d` what happened (0 only shape, 1 changed, 2 deleted, 3 inserted, 4 kept, can't be matched);
+ * `m` one digit for each mapped column, 1 where its value changed; `b0…` values before, mapped columns then
+ * dropped ones; `a0…` values after of the mapped columns that changed; `x0…` values of added columns.
+ */
+export interface ArchivedTable extends TableChange {
+  readonly rows: number | null;
+  readonly key: ArchivedKey | null;
+  /** AUTOINCREMENT's counter before; null when the table has none. */
+  readonly sequence: number | null;
+  /** Why its values can't be given back by themselves; null when they can. */
+  readonly unmatched: string | null;
+}
+
+/** What one application of one migration, in one direction, overwrote. */
+export interface ArchiveRecord {
+  readonly schema: 'unship.archive/1';
+  readonly release: ReleaseId;
+  readonly version: string;
+  readonly name: string;
+  readonly direction: Direction;
+  /** SHA-256 of the text that ran upwards: a changed migration is another one. */
+  readonly checksum: string;
+  /** `mark` of the ledger row this application wrote (up); null when the ledger has no marks. */
+  readonly mark: string | null;
+  readonly epoch: string | null;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly tables: readonly ArchivedTable[];
+  readonly givenBack: number;
+  readonly keptEdits: number;
+  /** Rows that held a value in what was dropped. */
+  readonly archived: number;
+  /** Replayed on a copy of a backup, because the migration was applied by another tool. */
+  readonly replayed: boolean;
+}
+
+export interface Archive {
+  readonly file: string;
+  readonly record: ArchiveRecord;
+}
+
+export class ArchiveWriter {
+  readonly database: DatabaseSync;
+  readonly file: string;
+  readonly #partial: string;
+
+  constructor(file: string, encoding: string) {
+    this.file = file;
+    this.#partial = `${file}.partial`;
+    removeDatabase(this.#partial);
+    this.database = createDatabase(this.#partial);
+    // Durable when it is published; before, a crash leaves only a file that nobody looks at.
+    this.database.exec(
+      `PRAGMA encoding = '${encoding}'; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF`,
+    );
+    this.database.exec('BEGIN; CREATE TABLE archive (record TEXT NOT NULL)');
+  }
+
+  /** The archive is complete, durable and found under its name when this returns. */
+  publish(record: ArchiveRecord): void {
+    this.database.prepare('INSERT INTO archive VALUES (?)').run(JSON.stringify(record));
+    this.database.exec('COMMIT');
+    this.database.close();
+    publishFile(this.#partial, this.file);
+  }
+
+  discard(): void {
+    if (this.database.isOpen) this.database.close();
+    removeDatabase(this.#partial);
+  }
+}
+
+export function readArchive(file: string): Archive | null {
+  if (!existsSync(file)) return null;
+  try {
+    using database = openDatabase(file, 'read', { immutable: true });
+    const row = database.prepare('SELECT record FROM archive').get();
+    const record = JSON.parse(String(row?.['record'])) as ArchiveRecord;
+    return record.schema === 'unship.archive/1' ? { file, record } : null;
+  } catch {
+    // Half written by a process that was killed, or not ours: as good as not there.
+    return null;
+  }
+}
+
+/** The archives of one database: `<release>-<version>.<direction>.db` in one folder. */
+export class Archives {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  create(release: ReleaseId, version: string, direction: Direction, encoding: string): ArchiveWriter {
+    ensureFolder(this.folder);
+    return new ArchiveWriter(this.path(release, version, direction), encoding);
+  }
+
+  path(release: ReleaseId, version: string, direction: Direction): string {
+    const name = `${release}-${version}.${direction}.db`;
+    if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);
+    return join(this.folder, name);
+  }
+
+  /** Versions that there are archives of, without opening them. */
+  versions(): ReadonlySet<string> {
+    if (!existsSync(this.folder)) return new Set();
+    return new Set(readdirSync(this.folder).flatMap((name) => /-(\d+)\.up\.db$/.exec(name)?.[1] ?? []));
+  }
+
+  /** Every complete archive of a version, newest first. */
+  of(version: string, direction: Direction): readonly Archive[] {
+    if (!existsSync(this.folder)) return [];
+    const ending = `-${version}.${direction}.db`;
+    return readdirSync(this.folder)
+      .filter((name) => name.endsWith(ending))
+      .map((name) => readArchive(join(this.folder, name)))
+      .filter((archive) => archive !== null)
+      .sort((a, b) => b.record.at - a.record.at);
+  }
+
+  /** What the application of `version` that is live now overwrote; undefined when another tool applied it. */
+  ofLive(version: string, mark: string | null): Archive | undefined {
+    return mark === null ? undefined : this.of(version, 'up').find((archive) => archive.record.mark === mark);
+  }
+
+  /** What a down had dropped is back, or another down's business: it is kept for people, and not used again. */
+  retire(version: string): void {
+    for (const { file } of this.of(version, 'down')) {
+      publishFile(file, file.replace(/\.down\.db$/, '.down-returned.db'));
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.ts';
+import type { ReleaseId } from '../../domain/release.ts';
+import type {
+  DatabasePort,
+  MigrateDownResult,
+  MigrationRequest,
+  RehearsalDatabase,
+  RestoreResult,
+} from '../../surfaces/database/database.port.ts';
+import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
+import type { LookContext, Observation, Query, WorkContext } from '../../surfaces/surface.port.ts';
+import { backupId, takeBackup, verifyBackup } from './backups.ts';
+import { type Core, type CoreSettings, createCore } from './core.ts';
+import { ensureFolder } from './files.ts';
+import { migrateDown, migrateUp } from './migrate.ts';
+import { countRestoreRisk, observe, verifySchema } from './observe.ts';
+import type { SqliteOptions } from './options.ts';
+import { makeCopy } from './rehearsal.ts';
+import { restore } from './restore.ts';
+
+export interface SqliteDatabase {
+  readonly port: DatabasePort;
+  /** Points the application at the database: `{VAULT_DB: '/srv/data/vault.db'}`; empty without the option. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+class SqlitePort implements DatabasePort {
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  observe(context: LookContext, query: Query): Promise<DatabaseFacts> {
+    return observe(context, this.#core, query);
+  }
+
+  backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts> {
+    const id = backupId(this.#core, release, `${release}\n${context.idempotencyKey}`);
+    return takeBackup(context, this.#core, release, id);
+  }
+
+  verifyBackup(context: LookContext, id: string): Promise<Observation> {
+    return verifyBackup(context, this.#core, id);
+  }
+
+  migrateUp(context: WorkContext, request: MigrationRequest): Promise<{ readonly fingerprint: string }> {
+    return migrateUp(context, this.#core, request);
+  }
+
+  migrateDown(context: WorkContext, request: MigrationRequest): Promise<MigrateDownResult> {
+    return migrateDown(context, this.#core, request);
+  }
+
+  restore(
+    context: WorkContext,
+    request: { readonly backup: string; readonly maximumRowsLost: number },
+  ): Promise<RestoreResult> {
+    return restore(context, this.#core, request);
+  }
+
+  async verifySchema(
+    _context: LookContext,
+    expected: { readonly fingerprint?: string; readonly applied: readonly string[] },
+  ): Promise<Observation> {
+    return verifySchema(this.#core, expected);
+  }
+
+  countRestoreRisk(context: LookContext, backup: string): Promise<DataAtRisk> {
+    return countRestoreRisk(context, this.#core, backup);
+  }
+
+  async rehearsal(context: WorkContext, folder: string): Promise<RehearsalDatabase> {
+    const { options, environment } = this.#core;
+    const copy = await makeCopy(context, this.#core, folder);
+    const { secondLocation: _, ...others } = options;
+    const onCopy = createSqlite({ ...others, file: copy.file }, { ...environment, folder: copy.state });
+    return { ...onCopy, dispose: async () => copy.dispose() };
+  }
+}
+
+/** A SQLite file as a database surface. Nothing is opened until it is used. */
+export function createSqlite(
+  options: SqliteOptions,
+  environment: ProviderEnvironment,
+  settings: CoreSettings = {},
+): SqliteDatabase {
+  ensureFolder(environment.folder);
+  const core = createCore(options, environment, settings);
+  return {
+    port: new SqlitePort(core),
+    environment: options.environment === undefined ? {} : { [options.environment]: core.file },
+  };
+}

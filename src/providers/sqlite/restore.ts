@@ -1,0 +1,223 @@
+import { copyFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { backup as onlineBackup, type DatabaseSync } from 'node:sqlite';
+import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
+import { rowsLost } from '../../domain/facts.ts';
+import type { RestoreResult } from '../../surfaces/database/database.port.ts';
+import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
+import type { Archive } from './archive.ts';
+import {
+  backupFile,
+  backupId,
+  type BackupRecord,
+  completeBackup,
+  readBackup,
+  requireWriteAheadLog,
+  settleFence,
+  singleFile,
+  takeBackup,
+  verifyBackup,
+} from './backups.ts';
+import { numberOf, openDatabase, whileBusy } from './connection.ts';
+import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
+import { checkFence, raiseFence } from './fence.ts';
+import { ensureFolder, readJson, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
+import { withScratch } from './migrate.ts';
+import { quoteText, restoredTable } from './names.ts';
+import { countRestoreLoss } from './restore-risk.ts';
+
+/** How far a restore got, durable before its effect. The marker inside the database says whether it happened. */
+interface RestoreState {
+  readonly backup: string;
+  readonly safetyBackup: string;
+  readonly rowsLost: number;
+}
+
+interface Work {
+  readonly context: WorkContext;
+  readonly core: Core;
+  readonly record: BackupRecord;
+  readonly maximumRowsLost: number;
+  /** Names everything that this restore writes. */
+  readonly key: string;
+  readonly stateFile: string;
+}
+
+/** Archives of the migrations applied since a backup, oldest first; null when one was not recorded. */
+export function archivesSince(
+  core: Core,
+  database: DatabaseSync,
+  applied: readonly string[],
+  known: readonly string[],
+): readonly Archive[] | null {
+  const ledger = ledgerFor(core, database);
+  const before = new Set(applied);
+  const since = ledger.applied(database, known).filter((version) => !before.has(version));
+  const archives = since.map((version) => core.archives.ofLive(version, ledger.mark(database, version)));
+  return archives.every((archive) => archive !== undefined) ? archives : null;
+}
+
+function wasRestored(database: DatabaseSync, key: string): boolean {
+  const there = database.prepare('SELECT 1 FROM main.sqlite_schema WHERE name = ?').get(restoredTable);
+  if (there === undefined) return false;
+  return database.prepare(`SELECT 1 FROM main.${restoredTable} WHERE key = ?`).get(key) !== undefined;
+}
+
+/**
+ * A copy of the backup that carries our fence and a mark of this restore, so that both arrive in the same
+ * transaction as the content.
+ */
+function stage({ context, core, record, key }: Work): string {
+  const file = join(core.folder, 'restores', `${key}.staged.db`);
+  removeDatabase(file);
+  requireSpace(core.folder, record.bytes, 'preparing the restore');
+  copyFileSync(backupFile(core, record.id), file);
+  using staged = openDatabase(file, 'write');
+  raiseFence(staged, context.fence);
+  staged.exec(`CREATE TABLE IF NOT EXISTS ${restoredTable} (key TEXT NOT NULL); DELETE FROM ${restoredTable}`);
+  staged.prepare(`INSERT INTO ${restoredTable} VALUES (?)`).run(key);
+  return file;
+}
+
+/** What is done under the write lock, synchronously: readers go on, writers wait, nothing else gets between. */
+function decide(work: Work, watcher: DatabaseSync, archives: readonly Archive[] | null, safety: SafetyCopy): RestoreState {
+  const { context, core, record, maximumRowsLost } = work;
+  checkFence(watcher, context.fence);
+  const lost = rowsLost(countRestoreLoss(context, watcher, backupFile(core, record.id), archives));
+  if (lost > maximumRowsLost) {
+    throw new UnshipError('loss-exceeds-consent', {
+      happened: `restoring ${record.id} now would lose ${lost} rows; ${maximumRowsLost} were agreed to`,
+      done: 'nothing was changed',
+    });
+  }
+  // Somebody wrote after the safety backup: what is about to go is copied once more, now that nobody can.
+  const isLate = !safety.fresh || dataVersion(watcher) !== safety.version;
+  if (isLate) {
+    removeDatabase(lateCopy(core, safety.lateId));
+    watcher.exec(`VACUUM main INTO ${quoteText(lateCopy(core, safety.lateId))}`);
+  }
+  const state = { backup: record.id, safetyBackup: isLate ? safety.lateId : safety.id, rowsLost: lost };
+  writeFileDurably(work.stateFile, JSON.stringify(state));
+  context.runtime.faults.point('sqlite.restore.before');
+  return state;
+}
+
+interface SafetyCopy {
+  readonly id: string;
+  readonly lateId: string;
+  /** Taken by this very call, with the database as it was at `version`. */
+  readonly fresh: boolean;
+  readonly version: number;
+}
+
+function dataVersion(database: DatabaseSync): number {
+  return numberOf(database, 'PRAGMA main.data_version');
+}
+
+function lateCopy(core: Core, id: string): string {
+  return `${backupFile(core, id)}.partial`;
+}
+
+/** SQLite's backup reports a lock it could not get as an error without a code. */
+function asBusy(error: unknown): unknown {
+  if (isUnshipError(error)) return error;
+  return /not an error|locked|busy/i.test(messageOf(error)) ? Object.assign(new Error('locked'), { errcode: 5 }) : error;
+}
+
+/**
+ * Writes the staged content over the live database through SQLite's backup: one transaction of the live file,
+ * seen whole or not at all by every connection that is open, and rolled back by a crash. The first step takes
+ * the write lock and the second commits, so what is decided in between holds.
+ */
+async function overwrite(work: Work, staged: string, decideUnderLock: () => void): Promise<void> {
+  const { context, core } = work;
+  using source = openDatabase(staged, 'read', { immutable: true });
+  const pages = numberOf(source, 'PRAGMA page_count');
+  let refusal: unknown;
+  let decided = false;
+  await whileBusy(context, core.file, core.lockMs, async () => {
+    try {
+      await onlineBackup(source, core.file, {
+        rate: Math.ceil(pages / 2),
+        progress: () => {
+          if (decided) return;
+          try {
+            decideUnderLock();
+            decided = true;
+          } catch (error) {
+            refusal = error;
+            throw error;
+          }
+        },
+      });
+    } catch (error) {
+      decided = false;
+      throw refusal ?? asBusy(error);
+    }
+  });
+}
+
+async function takeSafetyCopy({ context, core, record, key }: Work, watcher: DatabaseSync): Promise<SafetyCopy> {
+  const id = backupId(core, record.release, key, 'safety-');
+  const lateId = backupId(core, record.release, key, 'safety-late-');
+  const fresh = readBackup(core, id) === undefined;
+  await settleFence(context, core);
+  const version = dataVersion(watcher);
+  await takeBackup(context, core, record.release, id);
+  return { id, lateId, fresh, version };
+}
+
+/** Everything after the effect; repeated after a crash it finds the same. */
+async function finish(context: LookContext, core: Core, record: BackupRecord, state: RestoreState): Promise<RestoreResult> {
+  if (readBackup(core, state.safetyBackup) === undefined) {
+    const partial = lateCopy(core, state.safetyBackup);
+    if (existsSync(partial)) singleFile(partial);
+    const copied = existsSync(partial) ? partial : backupFile(core, state.safetyBackup);
+    await completeBackup(context, core, copied, { id: state.safetyBackup, release: record.release });
+  }
+  using database = openDatabase(core.file, 'read');
+  const fingerprint = fingerprintOf(core, database);
+  if (fingerprint !== record.fingerprint) {
+    throw new UnshipError('schema-mismatch', {
+      happened: `after restoring ${record.id} the live schema is ${fingerprint.slice(0, 12)}, the backup's is ${record.fingerprint.slice(0, 12)}`,
+      done: `the state before is kept as backup ${state.safetyBackup}`,
+    });
+  }
+  return { backup: record.id, safetyBackup: state.safetyBackup, rowsLost: state.rowsLost, fingerprint };
+}
+
+/** See DatabasePort.restore. */
+export async function restore(
+  context: WorkContext,
+  core: Core,
+  request: { readonly backup: string; readonly maximumRowsLost: number },
+): Promise<RestoreResult> {
+  await verifyBackup(context, core, request.backup);
+  const record = readBackup(core, request.backup);
+  if (record === undefined) throw new UnshipError('backup-invalid', { happened: `there is no backup ${request.backup}` });
+  requireWriteAheadLog(core);
+  const key = core.environment.runtime.digest(`${context.idempotencyKey}\n${record.id}`).slice(0, 32);
+  const folder = join(core.folder, 'restores');
+  ensureFolder(folder);
+  const stateFile = join(folder, `${key}.json`);
+  const work: Work = { context, core, record, maximumRowsLost: request.maximumRowsLost, key, stateFile };
+  await withScratch(core, async (watcher) => {
+    if (wasRestored(watcher, key)) return;
+    checkFence(watcher, context.fence);
+    requireSpace(core.folder, 2 * liveBytes(core), 'the safety backup');
+    const known = core.texts.allKept().map((migration) => migration.version);
+    const archives = archivesSince(core, watcher, record.applied, known);
+    const safety = await takeSafetyCopy(work, watcher);
+    const staged = stage(work);
+    context.progress(`restoring ${record.id}`);
+    try {
+      await overwrite(work, staged, () => decide(work, watcher, archives, safety));
+    } finally {
+      removeDatabase(staged);
+    }
+    context.runtime.faults.point('sqlite.restore.after');
+  });
+  const state = readJson(stateFile) as RestoreState | undefined;
+  if (state === undefined) throw new UnshipError('internal', { happened: `the state of the restore ${key} is gone` });
+  return finish(context, core, record, state);
+}
