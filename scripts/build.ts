@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -40,7 +40,7 @@ async function bundle(name: string, source: string): Promise<void> {
     format: 'esm',
     // What is imported lazily stays lazy, in files of its own; beside the entries, whose neighbours they look for.
     entryFileNames: '[name].js',
-    chunkFileNames: `${name}-[name]-[hash].js`,
+    chunkFileNames: `${name}-[name].js`,
     comments: { legal: true, annotation: false, jsdoc: false },
   });
   await build.close();
@@ -55,11 +55,21 @@ function compileLibrary(): void {
   if (ended.status !== 0) throw new Error('the library entries do not compile');
 }
 
+/** The compiler leaves `.ts` in what declarations import; older compilers of users' know only `.js` there. */
+function mendDeclarations(): void {
+  for (const file of globSync('**/*.d.ts', { cwd: fresh })) {
+    const path = join(fresh, file);
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(/(from '\.[^']*)\.ts'/g, "$1.js'"));
+  }
+}
+
 const started = performance.now();
 rmSync(fresh, { recursive: true, force: true });
 mkdirSync(fresh, { recursive: true });
 try {
   compileLibrary();
+  mendDeclarations();
   for (const [name, source] of programs) {
     if (!existsSync(join(project, source))) throw new Error(`${source} is missing`);
     await bundle(name, source);

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Cleanup } from './cleanup.ts';
 
 /** What became of one request. Times on the clock of `clock.ts`. */
 export interface RequestRecord {
@@ -14,47 +15,45 @@ export interface RequestRecord {
   readonly error: string;
 }
 
-export type ToGenerator = { readonly type: 'watch' } | { readonly type: 'stop' };
+export type ToGenerator =
+  | { readonly type: 'start'; readonly port: number; readonly requestsPerSecond: number }
+  | { readonly type: 'watch' }
+  | { readonly type: 'stop' };
+
 export type FromGenerator =
   | { readonly type: 'steady' }
   | { readonly type: 'good' }
   | { readonly type: 'records'; readonly records: readonly RequestRecord[] };
 
-export interface Load {
+/** A steady load from a process of its own, on one target at a time. */
+export interface LoadGenerator {
+  /** Resolves once the load has been under way for a while. */
+  start(port: number, requestsPerSecond: number): Promise<void>;
   /** Resolves with the next answer of the good release. */
   firstGood(): Promise<void>;
-  /** Ends the load, waits until each request under way is answered or hung, and returns them all. */
+  /** Ends the load, waits until each request under way is answered or hung, and returns all since `start`. */
   stop(): Promise<readonly RequestRecord[]>;
-  kill(): void;
 }
 
-/**
- * A steady load from a process of its own, which runs until it is stopped or this process ends. Resolves once it
- * has been under way for a while.
- */
-export async function startLoad(port: number, requestsPerSecond: number): Promise<Load> {
+export function startLoadGenerator(cleanup: Cleanup): LoadGenerator {
   const file = fileURLToPath(new URL('load-generator.ts', import.meta.url));
-  const child = fork(file, [String(port), String(requestsPerSecond)], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  const child = fork(file, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  cleanup.defer(() => {
+    child.kill('SIGKILL');
   });
-  const tell = (message: ToGenerator): void => {
+  const ask = async <T extends FromGenerator['type']>(message: ToGenerator, answer: T) => {
+    const heard = hear(child, answer);
     child.send(message);
+    return await heard;
   };
-  await hear(child, 'steady');
   return {
+    start: async (port, requestsPerSecond) => {
+      await ask({ type: 'start', port, requestsPerSecond }, 'steady');
+    },
     firstGood: async () => {
-      const heard = hear(child, 'good');
-      tell({ type: 'watch' });
-      await heard;
+      await ask({ type: 'watch' }, 'good');
     },
-    stop: async () => {
-      const heard = hear(child, 'records');
-      tell({ type: 'stop' });
-      return (await heard).records;
-    },
-    kill: () => {
-      child.kill('SIGKILL');
-    },
+    stop: async () => (await ask({ type: 'stop' }, 'records')).records,
   };
 }
 
@@ -69,7 +68,7 @@ function hear<T extends FromGenerator['type']>(
       child.off('message', message);
       resolve(received as Extract<FromGenerator, { type: T }>);
     };
-    const exit = (): void => reject(new Error(`the load generator ended before it said ${type}`));
+    const exit = (): void => reject(new Error(`the load generator ended before it said "${type}"`));
     child.on('message', message);
     child.once('exit', exit);
   });

@@ -26,7 +26,10 @@ export interface Ended {
 /** What every program here runs with: this Node first, so that npm and pm2 use the same one as everybody. */
 export function baseEnvironment(): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _options, NODE_COMPILE_CACHE: _cache, ...rest } = process.env;
-  return { ...rest, PATH: `${dirname(process.execPath)}:${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin` };
+  return {
+    ...rest,
+    PATH: `${dirname(process.execPath)}:${process.env.PATH ?? ''}:/usr/sbin:/usr/local/sbin`,
+  };
 }
 
 /** Runs to the end; never rejects for an exit code. Rejects when it can't be started or takes too long. */

@@ -1,12 +1,13 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import type { Cleanup } from '../support/cleanup.ts';
 import { buildApplication, copyApplication, makeRepository } from '../support/fixture.ts';
-import { debianProgram } from '../support/install.ts';
 import { untilServed } from '../support/http.ts';
+import { debianProgram } from '../support/install.ts';
 import { commandLine, endProcess, freePort, launch, run, runWell, until } from '../support/processes.ts';
 import type { Contender } from './contender.ts';
-import { restarted } from './restarted.ts';
+import { restartCommand } from './restart-command.ts';
 
 /** Named as Capistrano names them: by time. */
 const releases = { good: '20260101120000', bad: '20260102120000' } as const;
@@ -14,9 +15,10 @@ const releases = { good: '20260101120000', bad: '20260102120000' } as const;
 export const capistrano: Contender = {
   name: 'capistrano',
   what: 'Capistrano 3 (Debian), `cap production deploy:rollback` over ssh to this machine: the `current` link is turned back and the process restarted; the previous release is on disk, built',
-  prepare: async (folder) => {
+  prepare: async (cleanup) => {
     const program = await debianProgram('cap', 'capistrano');
-    const sshd = await startSshd(folder);
+    const folder = cleanup.folder();
+    const sshd = await startSshd(folder, cleanup);
     const root = join(folder, 'deployed');
     const current = join(root, 'current');
     const port = await freePort();
@@ -30,9 +32,15 @@ export const capistrano: Contender = {
     };
     mkdirSync(join(root, 'releases'), { recursive: true });
     await place('good');
-    const { restart, close } = restarted(folder, current, port);
+    const restart = restartCommand(folder, current, port, cleanup);
     const project = join(folder, 'project');
-    writeProject(project, { repository, root, port: sshd.port, key: sshd.key, restart: commandLine(restart) });
+    writeProject(project, {
+      repository,
+      root,
+      port: sshd.port,
+      key: sshd.key,
+      restart: commandLine(restart),
+    });
     return {
       port,
       release: async () => {
@@ -44,10 +52,6 @@ export const capistrano: Contender = {
         await untilServed(port, 'bad');
       },
       rollback: [{ program, arguments: ['production', 'deploy:rollback'], cwd: project }],
-      close: async () => {
-        await close();
-        await endProcess(sshd.pid);
-      },
     };
   },
 };
@@ -98,7 +102,7 @@ end
 }
 
 /** A daemon of its own with throw-away keys, on the loopback only. */
-async function startSshd(folder: string): Promise<{ port: number; key: string; pid: number }> {
+async function startSshd(folder: string, cleanup: Cleanup): Promise<{ port: number; key: string }> {
   const program = await debianProgram('sshd', 'openssh-server');
   const keygen = await debianProgram('ssh-keygen', 'openssh-client');
   const port = await freePort();
@@ -123,6 +127,7 @@ UsePAM no
 `,
   );
   const server = launch({ program, arguments: ['-D', '-f', configuration] }, 'ignore');
+  cleanup.defer(() => endProcess(server.pid ?? 0));
   const ssh = await debianProgram('ssh', 'openssh-client');
   const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null'];
   await until('a login over ssh', async () => {
@@ -133,5 +138,5 @@ UsePAM no
     });
     return code === 0;
   });
-  return { port, key, pid: server.pid ?? 0 };
+  return { port, key };
 }

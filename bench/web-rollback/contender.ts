@@ -1,3 +1,4 @@
+import type { Cleanup } from '../support/cleanup.ts';
 import type { Command } from '../support/processes.ts';
 
 /** One way of taking a release back. */
@@ -5,8 +6,8 @@ export interface Contender {
   readonly name: string;
   /** What is run, for the reader of the results. */
   readonly what: string;
-  /** Brings it up in a folder of its own. Throws `PeerMissing` when it is not to be had here. */
-  prepare(folder: string): Promise<Prepared>;
+  /** Brings it up. Throws `PeerMissing` when it is not to be had here. */
+  prepare(cleanup: Cleanup): Promise<Prepared>;
 }
 
 export interface Prepared {
@@ -16,8 +17,4 @@ export interface Prepared {
   release(): Promise<void>;
   /** What a person runs to take it back, one after the other. */
   readonly rollback: readonly Command[];
-  /** After a round, before the next `release`. */
-  settle?(): Promise<void>;
-  /** Ends all that it started. */
-  close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { debianProgram } from '../support/install.ts';
 import { untilServed } from '../support/http.ts';
+import { debianProgram } from '../support/install.ts';
 import { type Command, endProcess, freePort, launch, runWell } from '../support/processes.ts';
 import type { Contender } from './contender.ts';
 import { startWarmPair } from './warm-pair.ts';
@@ -9,15 +9,17 @@ import { startWarmPair } from './warm-pair.ts';
 export const haproxy: Contender = {
   name: 'haproxy',
   what: 'HAProxy (Debian), `set server … state` over the runtime API with socat; both releases running, no record',
-  prepare: async (folder) => {
+  prepare: async (cleanup) => {
     const program = await debianProgram('haproxy', 'haproxy');
     const socat = await debianProgram('socat', 'socat');
-    const pair = await startWarmPair(folder);
+    const folder = cleanup.folder();
+    const pair = await startWarmPair(folder, cleanup);
     const port = await freePort();
     const socket = join(folder, 'admin.sock');
     const configuration = join(folder, 'haproxy.cfg');
     writeFileSync(configuration, configurationText(port, socket, pair.good, pair.bad));
     const server = launch({ program, arguments: ['-db', '-f', configuration] }, 'ignore');
+    cleanup.defer(() => endProcess(server.pid ?? 0));
     const setState = (up: string, down: string): Command => {
       const text = join(folder, `to-${up}`);
       writeFileSync(text, `set server app/${up} state ready; set server app/${down} state maint\n`);
@@ -32,10 +34,6 @@ export const haproxy: Contender = {
         await untilServed(port, 'bad');
       },
       rollback: [setState('good', 'bad')],
-      close: async () => {
-        await endProcess(server.pid ?? 0);
-        await pair.close();
-      },
     };
   },
 };

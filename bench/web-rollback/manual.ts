@@ -3,16 +3,17 @@ import { git, makeRepository } from '../support/fixture.ts';
 import { untilServed } from '../support/http.ts';
 import { type Command, freePort, runWell } from '../support/processes.ts';
 import type { Contender } from './contender.ts';
-import { restarted } from './restarted.ts';
+import { restartCommand } from './restart-command.ts';
 
 export const manual: Contender = {
   name: 'manual',
   what: 'by hand: `git checkout COMMIT`, `npm install`, `npm run build`, restart; typed without a pause, and an application without dependencies',
-  prepare: async (folder) => {
+  prepare: async (cleanup) => {
+    const folder = cleanup.folder();
     const repository = join(folder, 'app');
     const { good, bad } = await makeRepository(repository);
     const port = await freePort();
-    const { restart, close } = restarted(folder, repository, port);
+    const restart = restartCommand(folder, repository, port, cleanup);
     const npm = (...parts: string[]): Command => ({ program: 'npm', arguments: parts, cwd: repository });
     const steps = (commit: string): readonly Command[] => [
       { program: 'git', arguments: ['checkout', '--quiet', commit], cwd: repository },
@@ -29,7 +30,6 @@ export const manual: Contender = {
         await untilServed(port, 'bad');
       },
       rollback: steps(good),
-      close,
     };
   },
 };

@@ -1,8 +1,8 @@
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildApplication, copyApplication } from '../support/fixture.ts';
-import { npmPackage } from '../support/install.ts';
 import { untilServed } from '../support/http.ts';
+import { npmPackage } from '../support/install.ts';
 import { type Command, endProcess, freePort, pidIn, runWell } from '../support/processes.ts';
 import type { Contender } from './contender.ts';
 
@@ -11,8 +11,9 @@ const version = '7.0.4';
 export const pm2: Contender = {
   name: 'pm2-reload',
   what: `pm2 ${version} (npm), two processes in cluster mode: a \`current\` link turned to the previous release, then \`pm2 reload\``,
-  prepare: async (folder) => {
+  prepare: async (cleanup) => {
     const program = join(await npmPackage('pm2', version), 'pm2', 'bin', 'pm2');
+    const folder = cleanup.folder();
     const current = join(folder, 'current');
     for (const release of ['good', 'bad'] as const) {
       copyApplication(join(folder, release), release);
@@ -28,18 +29,13 @@ export const pm2: Contender = {
       environment: { PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: 'true', PORT: String(port) },
     });
     symlinkSync('bad', current);
-    const close = async (): Promise<void> => {
+    cleanup.defer(async () => {
       const daemon = pidIn(join(home, 'pm2.pid'));
       await runWell(pm2Command('kill'));
       if (daemon !== undefined) await endProcess(daemon);
-    };
+    });
     await runWell(pm2Command('start', join(current, 'dist', 'server.mjs'), '--name', 'app', '-i', '2'));
-    try {
-      await untilServed(port, 'bad');
-    } catch (error) {
-      await close();
-      throw error;
-    }
+    await untilServed(port, 'bad');
     return {
       port,
       release: async () => {
@@ -48,11 +44,7 @@ export const pm2: Contender = {
         await runWell(pm2Command('reload', 'app'));
         await untilServed(port, 'bad');
       },
-      rollback: [
-        { program: 'ln', arguments: ['-sfnT', 'good', current] },
-        pm2Command('reload', 'app'),
-      ],
-      close,
+      rollback: [{ program: 'ln', arguments: ['-sfnT', 'good', current] }, pm2Command('reload', 'app')],
     };
   },
 };

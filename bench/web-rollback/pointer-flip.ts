@@ -8,8 +8,9 @@ import { startWarmPair } from './warm-pair.ts';
 export const pointerFlip: Contender = {
   name: 'pointer-flip',
   what: 'the floor: a Node proxy whose upstream port is a variable, set over a socket by a Node command; both releases running, no checks, no record',
-  prepare: async (folder) => {
-    const pair = await startWarmPair(folder);
+  prepare: async (cleanup) => {
+    const folder = cleanup.folder();
+    const pair = await startWarmPair(folder, cleanup);
     const port = await freePort();
     const control = join(folder, 'control');
     const proxy = launch(
@@ -19,6 +20,7 @@ export const pointerFlip: Contender = {
       },
       'ignore',
     );
+    cleanup.defer(() => endProcess(proxy.pid ?? 0));
     const flip = (upstream: number): Command => ({
       program: process.execPath,
       arguments: [peerProgram('pointer-flip.mjs'), control, String(upstream)],
@@ -31,10 +33,6 @@ export const pointerFlip: Contender = {
         await untilServed(port, 'bad');
       },
       rollback: [flip(pair.good)],
-      close: async () => {
-        await endProcess(proxy.pid ?? 0);
-        await pair.close();
-      },
     };
   },
 };

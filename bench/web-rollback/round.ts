@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { now } from '../support/clock.ts';
-import { type RequestRecord, startLoad } from '../support/load.ts';
-import { commandLine, run } from '../support/processes.ts';
+import type { LoadGenerator, RequestRecord } from '../support/load.ts';
+import { runWell } from '../support/processes.ts';
 import type { Prepared } from './contender.ts';
 
 export const requestsPerSecond = 300;
 
 /** So long the load goes on after the end of the command: what it breaks on its way out counts too. */
-const tailMs = 400;
+const tailMs = 300;
 
 /** Times in ms from the start of the command. */
 export interface Round {
@@ -24,34 +24,39 @@ export interface Round {
   readonly failures: { readonly [kind: string]: number };
 }
 
-/** One rollback under load. Rejects when it does not end well. */
-export async function measureRound(contender: Prepared): Promise<Round> {
-  await contender.release();
-  const load = await startLoad(contender.port, requestsPerSecond);
+/**
+ * One rollback under load, from a bad release that serves already. Rejects when a command does not end well, or
+ * the good release does not come back.
+ */
+export async function measureRound(contender: Prepared, generator: LoadGenerator): Promise<Round> {
+  await generator.start(contender.port, requestsPerSecond);
   try {
-    const good = load.firstGood();
-    // Awaited below; a failing command must not leave it unhandled.
+    const good = generator.firstGood();
+    // Awaited below; a command that fails must not leave it unhandled.
     good.catch(() => undefined);
     const started = now();
     let ended = started;
-    for (const command of contender.rollback) {
-      const result = await run(command);
-      ended = result.ended;
-      if (result.code !== 0) {
-        throw new Error(`${commandLine(command)} ended with ${result.code}\n${result.output}`);
-      }
-    }
-    await Promise.race([
-      good,
-      sleep(15_000, undefined, { ref: false }).then(() => {
-        throw new Error('the good release did not come back within 15 s of the end of the command');
-      }),
-    ]);
+    for (const command of contender.rollback) ended = (await runWell(command)).ended;
+    await within(good, 15_000, 'the good release did not come back');
     await sleep(tailMs);
-    return evaluate(await load.stop(), started, ended);
+    return evaluate(await generator.stop(), started, ended);
+  } catch (error) {
+    await generator.stop();
+    throw error;
+  }
+}
+
+async function within(work: Promise<void>, ms: number, otherwise: string): Promise<void> {
+  const ended = new AbortController();
+  const late = sleep(ms, undefined, { signal: ended.signal }).then(() => {
+    throw new Error(`${otherwise} within ${ms / 1_000} s of the end of the command`);
+  });
+  // Called off below, when the work was in time.
+  late.catch(() => undefined);
+  try {
+    await Promise.race([work, late]);
   } finally {
-    load.kill();
-    await contender.settle?.();
+    ended.abort();
   }
 }
 
@@ -64,7 +69,9 @@ function evaluate(records: readonly RequestRecord[], started: number, ended: num
   }
   const times = (release: string): number[] =>
     during.flatMap((record) =>
-      record.release === release && record.ended !== null && !isFailure(record) ? [record.ended - started] : [],
+      record.release === release && record.ended !== null && !isFailure(record)
+        ? [record.ended - started]
+        : [],
     );
   return {
     firstGoodMs: Math.min(...times('good')),

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Cleanup } from '../support/cleanup.ts';
 import { buildApplication, copyApplication } from '../support/fixture.ts';
 import { untilServed } from '../support/http.ts';
 import { endProcess, freePort, launch } from '../support/processes.ts';
@@ -7,34 +8,28 @@ import { endProcess, freePort, launch } from '../support/processes.ts';
 export interface WarmPair {
   readonly good: number;
   readonly bad: number;
-  close(): Promise<void>;
 }
 
-export async function startWarmPair(folder: string): Promise<WarmPair> {
-  const [good, bad] = await Promise.all([startOne(folder, 'good'), startOne(folder, 'bad')]);
-  return {
-    good: good.port,
-    bad: bad.port,
-    close: async () => {
-      await Promise.all([endProcess(good.pid), endProcess(bad.pid)]);
-    },
-  };
+export async function startWarmPair(folder: string, cleanup: Cleanup): Promise<WarmPair> {
+  const start = (release: 'good' | 'bad') => startOne(join(folder, release), release, cleanup);
+  const [good, bad] = await Promise.all([start('good'), start('bad')]);
+  return { good, bad };
 }
 
-async function startOne(folder: string, release: 'good' | 'bad'): Promise<{ port: number; pid: number }> {
-  const root = join(folder, release);
-  copyApplication(root, release);
-  await buildApplication(root);
+async function startOne(folder: string, release: 'good' | 'bad', cleanup: Cleanup): Promise<number> {
+  copyApplication(folder, release);
+  await buildApplication(folder);
   const port = await freePort();
   const child = launch(
     {
       program: process.execPath,
       arguments: ['dist/server.mjs'],
-      cwd: root,
+      cwd: folder,
       environment: { PORT: String(port) },
     },
     'ignore',
   );
+  cleanup.defer(() => endProcess(child.pid ?? 0));
   await untilServed(port, release);
-  return { port, pid: child.pid ?? 0 };
+  return port;
 }

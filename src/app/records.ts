@@ -24,8 +24,11 @@ async function withArtifacts(store: Store, run: number, release: Release): Promi
   if (state === undefined) return release;
   const surfaces = Object.entries(release.surfaces).map(([name, surface]) => {
     if (surface.since !== release.id) return [name, surface] as const;
-    const step = surface.kind === 'database' ? `${name}.migrate-up` : `${name}.stage`;
-    const output = state.steps[step]?.output;
+    // A contracting migration ran after the others: what it left behind is what is there.
+    const verbs = surface.kind === 'database' ? ['migrate-up-contract', 'migrate-up'] : ['stage'];
+    const output = verbs
+      .map((verb) => state.steps[`${name}.${verb}`]?.output)
+      .find((item) => item !== undefined);
     return [
       name,
       output === undefined || output === null ? surface : { ...surface, artifact: output },
@@ -98,25 +101,29 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
     apply: async (context, input): Promise<Json> => {
       const read = new Input(input);
       const [from, to] = [await known(store, read.release('from')), await known(store, read.release('to'))];
-      const only = read.json('only');
-      if (Array.isArray(only)) {
-        // A part of the application went back: the release stays, and says which of its surfaces are older.
-        const parts = Object.fromEntries(only.flatMap((name) => partOf(to, name)));
+      const undo = read.flag('undo');
+      if (read.json('only') !== null) {
+        // A part of the application went: the release stays, and says which of its surfaces are other ones.
         await store.saveRelease(context.fence, {
           ...from,
-          health: 'bad',
-          surfaces: { ...from.surfaces, ...parts },
+          health: undo ? 'unproven' : 'bad',
+          surfaces: { ...from.surfaces, ...surfacesOf(read.json('restored')) },
         });
         return null;
       }
-      if (read.flag('undo')) {
+      const others = await otherLive(store, from, to);
+      if (undo) {
         await store.saveReleases(context.fence, [
+          ...others,
           { ...from, deployment: 'superseded' },
           { ...to, deployment: 'live', health: 'unproven' },
         ]);
+        // A person wanted it back: what follows from it must not be refused.
+        await store.liftQuarantine(to.commit, 'undone');
         return null;
       }
       await store.saveReleases(context.fence, [
+        ...others,
         { ...from, deployment: 'rolled-back', health: 'bad' },
         { ...to, deployment: 'live' },
       ]);
@@ -131,18 +138,41 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
     undo: async (context, input) => {
       const read = new Input(input);
       const [from, to] = [await known(store, read.release('from')), await known(store, read.release('to'))];
+      if (read.json('only') !== null) {
+        const surfaces = { ...from.surfaces, ...surfacesOf(read.json('replaced')) };
+        await store.saveRelease(context.fence, { ...from, surfaces });
+        return;
+      }
+      const before = read.inner('before');
       await store.saveReleases(context.fence, [
-        { ...from, deployment: 'live' },
-        { ...to, deployment: 'superseded' },
+        { ...from, deployment: deploymentOf(before?.optionalText('from'), 'live') },
+        { ...to, deployment: deploymentOf(before?.optionalText('to'), 'superseded') },
       ]);
       await store.liftQuarantine(from.commit, 'undone');
     },
   };
 }
 
-function partOf(to: Release, name: unknown): readonly (readonly [string, Release['surfaces'][string]])[] {
-  const surface = typeof name === 'string' ? to.surfaces[name] : undefined;
-  return surface === undefined ? [] : [[name as string, surface]];
+function surfacesOf(value: Json): Release['surfaces'] {
+  const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isRecord ? (value as unknown as Release['surfaces']) : {};
+}
+
+function deploymentOf(
+  text: string | null | undefined,
+  otherwise: Release['deployment'],
+): Release['deployment'] {
+  return text === 'pending' || text === 'live' || text === 'superseded' || text === 'rolled-back'
+    ? text
+    : otherwise;
+}
+
+/** One release is live: where a half-finished one is taken back beyond the live one, that one ends too. */
+async function otherLive(store: Store, from: Release, to: Release): Promise<readonly Release[]> {
+  const { releases } = await store.planningHistory();
+  return releases
+    .filter((release) => release.deployment === 'live' && release.id !== from.id && release.id !== to.id)
+    .map((release) => ({ ...release, deployment: 'superseded' }));
 }
 
 /** Nothing to quarantine where both releases are the same code: the cause is not in it. */

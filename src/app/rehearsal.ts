@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
+import type { Facts } from '../domain/facts.ts';
 import { isRefusal, type Plan, type Refusal, type Step } from '../domain/plan.ts';
 import { planRelease } from '../domain/planner/release.ts';
 import type { Policy } from '../domain/planner/request.ts';
@@ -15,7 +16,7 @@ import type { DatabasePort } from '../surfaces/database/database.port.ts';
 import { desktopSurface } from '../surfaces/desktop/actions.ts';
 import type { DesktopPort } from '../surfaces/desktop/desktop.port.ts';
 import { Input } from '../surfaces/input.ts';
-import type { ActionHandler, Surface, WorkContext } from '../surfaces/surface.port.ts';
+import type { ActionHandler, Query, Surface, WorkContext } from '../surfaces/surface.port.ts';
 import { webSurface } from '../surfaces/web/actions.ts';
 import type { WebPort } from '../surfaces/web/web.port.ts';
 import { observe } from './observe.ts';
@@ -180,11 +181,8 @@ async function rehearseBoth(
     context.progress('releasing on the copy');
     await runOnCopy(parts, copy, session, context, 0, async () => {
       const history = await copy.store.planningHistory();
-      const { facts } = await observe(
-        copy.surfaces,
-        { releases: history.releases, commit: planned.commit, countRisk: false },
-        runtime,
-      );
+      const query = { releases: history.releases, commit: planned.commit, countRisk: false };
+      const facts = await mustObserve(copy, query, parts);
       return planRelease(history, facts, policy, {
         kind: 'release',
         release: planned,
@@ -208,11 +206,7 @@ async function rehearseBoth(
     const begun = runtime.clock.monotonic();
     const plan = await runOnCopy(parts, copy, session, context, Number.MAX_SAFE_INTEGER, async () => {
       const history = await copy.store.planningHistory(live.id);
-      const { facts } = await observe(
-        copy.surfaces,
-        { releases: history.releases, countRisk: true },
-        runtime,
-      );
+      const facts = await mustObserve(copy, { releases: history.releases, countRisk: true }, parts);
       return planRollback(history, facts, policy, { kind: 'rollback', to: live.id, reason: 'rehearsal' });
     });
     const wayBackMs = Math.round(runtime.clock.monotonic() - begun);
@@ -227,6 +221,13 @@ async function rehearseBoth(
   }
 }
 
+/** On a copy everything can be seen; what can't is the rehearsal's failure. */
+async function mustObserve(copy: Copy, query: Query, parts: Parts): Promise<Facts> {
+  const { facts, failures } = await observe(copy.surfaces, query, parts.runtime);
+  if (failures[0] !== undefined) throw failures[0].error;
+  return facts;
+}
+
 /** Schema fingerprint per database, to prove that the way back leads where it began. */
 async function fingerprints(
   parts: Parts,
@@ -234,7 +235,7 @@ async function fingerprints(
   releases: readonly Release[],
 ): Promise<{ readonly [surface: string]: string }> {
   const query = { releases, countRisk: false };
-  const { facts } = await observe(copy.surfaces, query, parts.runtime);
+  const facts = await mustObserve(copy, query, parts);
   return Object.fromEntries(
     Object.entries(facts.surfaces).flatMap(([name, seen]) =>
       seen.kind === 'database' ? [[name, seen.fingerprint]] : [],

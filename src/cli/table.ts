@@ -326,6 +326,11 @@ export const commands: readonly CommandSpecification[] = [
     name: 'init',
     group: 'Setting up',
     summary: 'detect what is here and write unship.config.ts',
+    details: [
+      'With --adopt, what is live today becomes the first release, on your word that REF (default HEAD) is its code; from then on there is a way back. It may be run again for that alone.',
+    ],
+    arguments: [{ name: 'REF' }],
+    options: [{ name: 'adopt', summary: 'take what is live today as the first release' }],
     load: () => import('./commands/init.ts'),
   },
   {
@@ -333,6 +338,22 @@ export const commands: readonly CommandSpecification[] = [
     group: 'Setting up',
     summary: 'the configuration as it is understood; secrets by name only',
     load: () => import('./commands/config.ts'),
+  },
+  {
+    name: 'serve',
+    group: 'Setting up',
+    summary: 'bring up what the live release needs, after a reboot say',
+    options: execution,
+    survivesBrokenConfiguration: true,
+    load: () => import('./commands/serve.ts').then((all) => all.start),
+  },
+  {
+    name: 'serve stop',
+    group: 'Setting up',
+    summary: 'end the gateway and the release processes of this machine',
+    options: [takeOver],
+    survivesBrokenConfiguration: true,
+    load: () => import('./commands/serve.ts').then((all) => all.stop),
   },
   {
     name: 'agent',

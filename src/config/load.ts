@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import type { ApplicationDefinition } from '../domain/definition.ts';
 import { messageOf, UnshipError } from '../domain/errors.ts';
@@ -106,8 +107,10 @@ async function evaluate(file: string): Promise<unknown> {
   try {
     module = await importConfiguration(file);
   } catch (error) {
+    const line =
+      lineInStack(file, error) ?? (error instanceof SyntaxError ? syntaxErrorLine(file) : undefined);
     throw new UnshipError('config-invalid', {
-      happened: `${place(file, lineInStack(file, error))}: ${whatWasThrown(error)}`,
+      happened: `${place(file, line)}: ${whatWasThrown(error)}`,
       done: 'nothing',
       cause: error,
     });
@@ -133,6 +136,16 @@ function lineInStack(file: string, error: unknown): number | undefined {
   const at = error.stack.indexOf(`${file}:`);
   const line = at < 0 ? undefined : /^:(\d+)/.exec(error.stack.slice(at + file.length))?.[1];
   return line === undefined ? undefined : Number(line);
+}
+
+/** An import's syntax error does not say where; the parser of TypeScript, which JavaScript is, does. */
+function syntaxErrorLine(file: string): number | undefined {
+  try {
+    stripTypeScriptTypes(readFileSync(file, 'utf8'), { mode: 'strip', sourceUrl: file });
+    return undefined;
+  } catch (error) {
+    return lineInStack(file, error);
+  }
 }
 
 interface Problem {

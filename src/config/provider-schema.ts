@@ -11,15 +11,18 @@ export const duration: z.ZodMiniType<string> = z
   .string({ error: durationText })
   .check(z.refine((text) => parseDuration(text) !== undefined, { error: `write ${durationText}` }));
 
-const text = z.string().check(z.minLength(1));
-const command = z.union([text, z.array(z.string()).check(z.minLength(1))]);
+const text = z.string().check(z.minLength(1, 'write something'));
+const command = z.union([
+  text,
+  z.array(z.string()).check(z.minLength(1, 'write a program and its arguments')),
+]);
 const url = z.string().check(
   z.refine((value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol), {
     error: 'write an address that starts with https:// or http://',
   }),
 );
-const port = z.int().check(z.gte(1), z.lte(65535));
-const count = z.int().check(z.gte(1));
+const port = z.int().check(z.gte(1, 'a port is 1 to 65535'), z.lte(65535, 'a port is 1 to 65535'));
+const count = z.int().check(z.gte(1, 'at least 1'));
 
 const secretReference = z.strictObject(
   { $secret: z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')) },

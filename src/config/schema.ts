@@ -20,14 +20,14 @@ const positive = z.int().check(z.positive());
 
 const check = z.union([
   z.strictObject({
-    http: z.string().check(z.startsWith('/')),
+    http: z.string().check(z.startsWith('/', 'write a path that starts with /')),
     surface: z.optional(z.string()),
     status: z.optional(z.int().check(z.gte(100), z.lte(599))),
     body: z.optional(z.string()),
     within: z.optional(duration),
   }),
   z.strictObject({
-    command: z.array(z.string()).check(z.minLength(1)),
+    command: z.array(z.string()).check(z.minLength(1, 'write a program and its arguments')),
     name: z.optional(z.string()),
     within: z.optional(duration),
   }),
@@ -179,7 +179,8 @@ function explain(issue: Issue, base: (string | number)[], root: unknown): Config
     const values = issue.values.map((one) => JSON.stringify(one)).join(' or ');
     return [{ path, message: `must be ${values}, not ${shown(value)}` }];
   }
-  return [{ path, message: `${shown(value)} is not right: ${issue.message}` }];
+  const why = wanted(issue);
+  return [{ path, message: `${shown(value)} is not right${why === '' ? '' : `: ${why}`}` }];
 }
 
 /**

@@ -325,6 +325,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'switch to another release first',
     explain: 'What serves is not stopped or removed.',
   },
+  'surfaces-inseparable': {
+    exit: exitCodes.refused,
+    title: 'these surfaces only work together',
+    next: 'repeat it without --only, or name the surface that is missing as well',
+    explain:
+      'Code would have met a schema that it does not run on: what one surface needs, another one would have left behind. Nothing was done.',
+  },
   'target-gone': {
     exit: exitCodes.refused,
     title: 'the release can no longer be brought back',

@@ -1,7 +1,7 @@
 import type { Json } from './json.ts';
 
 /** What a watch concludes. `inconclusive`: it could not tell; that is never taken for healthy. */
-export type Verdict = 'healthy' | 'unhealthy' | 'inconclusive';
+type Verdict = 'healthy' | 'unhealthy' | 'inconclusive';
 
 /** One look at one check. `unknown`: it could not be asked; that is neither a pass nor a failure. */
 export interface CheckResult {
@@ -13,7 +13,7 @@ export interface CheckResult {
 }
 
 /** What a watch has seen of one check. */
-export interface CheckEvidence {
+interface CheckEvidence {
   readonly passed: number;
   readonly failed: number;
   readonly unknown: number;
@@ -59,7 +59,7 @@ const neededPart = 0.5;
 /** Above this part of failed looks it flaps: not the row of failures that condemns it, and not healthy. */
 const toleratedPart = 0.1;
 
-export function lookVerdict(results: readonly CheckResult[]): CheckResult['verdict'] {
+function lookVerdict(results: readonly CheckResult[]): CheckResult['verdict'] {
   if (results.some(({ verdict }) => verdict === 'fail')) return 'fail';
   return results.length > 0 && results.every(({ verdict }) => verdict === 'pass') ? 'pass' : 'unknown';
 }
@@ -97,7 +97,7 @@ export function addLook(evidence: WatchEvidence, results: readonly CheckResult[]
 }
 
 /** Looks that fit into the bake time: the first at its start. */
-export function plannedLooks({ bakeMs, everyMs }: WatchPolicy): number {
+function plannedLooks({ bakeMs, everyMs }: WatchPolicy): number {
   return Math.max(1, Math.floor(bakeMs / everyMs));
 }
 

@@ -1,10 +1,8 @@
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { UnshipError } from '../domain/errors.ts';
 import type { ReleaseId } from '../domain/release.ts';
-import { portTaken } from './client.ts';
 import { lookAtHealth } from './health.ts';
-import { identityOf } from './process-identity.ts';
+import { HoldWatch, newHold } from './hold.ts';
+import { Listener } from './listener.ts';
 import {
   type CheckResult,
   type GatewayRequest,
@@ -15,15 +13,10 @@ import {
   type ReleaseStatus,
   type StartResult,
 } from './protocol.ts';
-import { createProxy } from './proxy.ts';
 import { fenced, type StateFile } from './state.ts';
 import { Supervisor } from './supervisor.ts';
 import { Traffic } from './traffic.ts';
 
-/** A hold whose owner has died goes on for so long: another process may take the run up. */
-const orphanedHoldMs = 5_000;
-/** An owner that can't be seen from here (another pid namespace) gets no longer than this. */
-const unseenOwnerHoldMs = 60_000;
 const warmLookMs = 2_000;
 
 type Request<C extends GatewayRequest['command']> = Extract<GatewayRequest, { command: C }>;
@@ -44,8 +37,8 @@ export class Gateway {
   readonly #state: StateFile;
   readonly #traffic: Traffic;
   readonly #supervisor: Supervisor;
-  #proxy: Server | null = null;
-  #holdTimer: NodeJS.Timeout | undefined;
+  readonly #listener: Listener;
+  readonly #holdWatch: HoldWatch;
   #drainTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: GatewayParts) {
@@ -56,6 +49,12 @@ export class Gateway {
       maxWaitMs: parts.maxWaitMs ?? 30_000,
     });
     this.#supervisor = new Supervisor(parts.state, parts.folder, parts.report);
+    this.#holdWatch = new HoldWatch(parts.state, this.#traffic, parts.report);
+    this.#listener = new Listener(parts.state, {
+      traffic: this.#traffic,
+      portOf: (release) => this.#supervisor.portOf(release),
+      report: parts.report,
+    });
   }
 
   /**
@@ -67,9 +66,9 @@ export class Gateway {
     this.#traffic.hold();
     this.#traffic.route(weights);
     const wanted = listen === undefined ? before : listen;
-    await this.#listen(wanted?.port === 0 && before !== null ? before : wanted);
+    await this.#listener.listen(wanted?.port === 0 && before !== null ? before : wanted);
     const restarted = await this.#supervisor.adopt();
-    if (this.#state.current.hold !== null) this.#watchHold();
+    this.#holdWatch.begin();
     void this.#resumeWhenHealthy(restarted.filter((release) => this.#traffic.isRouted(release)));
   }
 
@@ -116,9 +115,9 @@ export class Gateway {
   /** Ends the gateway, not the releases. */
   close(): void {
     this.#supervisor.close();
-    clearTimeout(this.#holdTimer);
+    this.#holdWatch.stop();
     clearTimeout(this.#drainTimer);
-    this.#proxy?.close();
+    this.#listener.close();
   }
 
   async stopReleases(): Promise<void> {
@@ -151,7 +150,7 @@ export class Gateway {
 
   async #start({ fence, spec, listen, wake }: Request<'start'>): Promise<StartResult> {
     await this.#state.update((state) => fenced(state, fence));
-    if (listen !== undefined) await this.#listen(listen);
+    if (listen !== undefined) await this.#listener.listen(listen);
     const unit = this.#supervisor.unit(spec.release);
     if (unit === null || unit.phase === 'starting') return this.#supervisor.start(spec);
     if (unit.phase === 'standby' && wake !== undefined) {
@@ -236,7 +235,7 @@ export class Gateway {
     const { weights, hold } = this.#state.current;
     this.#traffic.route(weights);
     if (hold === null) {
-      clearTimeout(this.#holdTimer);
+      this.#holdWatch.stop();
       this.#traffic.resume();
     }
     clearTimeout(this.#drainTimer);
@@ -252,42 +251,16 @@ export class Gateway {
   }
 
   async #hold({ fence, ownerPid, drainMs, maxMs }: Request<'hold'>): Promise<HoldResult> {
-    const ownerIdentity = identityOf(ownerPid);
-    const longest = ownerIdentity === null ? Math.min(maxMs, unseenOwnerHoldMs) : maxMs;
-    await this.#state.update((state) => ({
-      ...fenced(state, fence),
-      hold: { until: Date.now() + longest, ownerPid, ownerIdentity },
-    }));
+    const hold = newHold(ownerPid, maxMs);
+    await this.#state.update((state) => ({ ...fenced(state, fence), hold }));
+    // A switch that came right behind has ended it already.
+    if (this.#state.current.hold !== hold) return { inFlight: this.#traffic.inFlight() };
     this.#traffic.hold();
-    this.#watchHold();
+    this.#holdWatch.begin();
     await this.#traffic.idle(drainMs);
     // Through an open WebSocket the application would go on changing what is to stand still.
     if (this.#traffic.held) this.#traffic.cutUpgraded();
     return { inFlight: this.#traffic.inFlight() };
-  }
-
-  #watchHold(orphanedSince?: number): void {
-    clearTimeout(this.#holdTimer);
-    const { hold } = this.#state.current;
-    if (hold === null) return;
-    const now = Date.now();
-    const orphaned = hold.ownerIdentity !== null && identityOf(hold.ownerPid) !== hold.ownerIdentity;
-    const since = orphaned ? (orphanedSince ?? now) : undefined;
-    if (now >= hold.until || (since !== undefined && now - since >= orphanedHoldMs)) {
-      void this.#endHold(orphaned ? 'its owner has died' : 'it lasted too long');
-      return;
-    }
-    this.#holdTimer = setTimeout(() => this.#watchHold(since), 100);
-  }
-
-  async #endHold(reason: string): Promise<void> {
-    this.#parts.report(`the hold was ended: ${reason}`);
-    try {
-      await this.#state.update((state) => (state.hold === null ? state : { ...state, hold: null }));
-    } catch (error) {
-      this.#parts.report(`and could not be written down: ${String(error)}`);
-    }
-    this.#traffic.resume();
   }
 
   async #stop({ fence, release, drainMs }: Request<'stop'>): Promise<void> {
@@ -309,7 +282,7 @@ export class Gateway {
 
   async #shutdown({ fence, stopReleases }: Request<'shutdown'>): Promise<void> {
     await this.#state.update((state) => fenced(state, fence));
-    this.#proxy?.close();
+    this.#listener.close();
     if (stopReleases) await this.stopReleases();
     this.#parts.exit();
   }
@@ -328,43 +301,6 @@ export class Gateway {
     throw new UnshipError('still-serving', {
       happened: `${release} serves requests`,
       done: 'it was left running',
-    });
-  }
-
-  async #listen(wanted: Listen | null): Promise<void> {
-    const now = this.#state.current.listen;
-    if (wanted !== null && this.#proxy !== null && now !== null && now.host === wanted.host) {
-      if (wanted.port === 0 || wanted.port === now.port) {
-        if (wanted.trustProxy !== now.trustProxy)
-          await this.#remember({ ...now, trustProxy: wanted.trustProxy });
-        return;
-      }
-    }
-    const before = this.#proxy;
-    // The new address answers before the old one stops.
-    this.#proxy = wanted === null ? null : await this.#openProxy(wanted);
-    before?.close();
-    const address = this.#proxy?.address() as AddressInfo | undefined;
-    const listen = wanted === null || address === undefined ? null : { ...wanted, port: address.port };
-    await this.#remember(listen);
-  }
-
-  #remember(listen: Listen | null): Promise<unknown> {
-    return this.#state.update((state) => ({ ...state, listen }));
-  }
-
-  #openProxy({ host, port }: Listen): Promise<Server> {
-    const proxy = createProxy({
-      traffic: this.#traffic,
-      portOf: (release) => this.#supervisor.portOf(release),
-      trustProxy: () => this.#state.current.listen?.trustProxy ?? false,
-      report: this.#parts.report,
-    });
-    return new Promise((resolve, reject) => {
-      proxy.once('error', (error: NodeJS.ErrnoException) => {
-        reject(error.code === 'EADDRINUSE' ? portTaken({ host, port }) : error);
-      });
-      proxy.listen({ host, port, backlog: 4096 }, () => resolve(proxy));
     });
   }
 }

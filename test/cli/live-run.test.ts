@@ -121,7 +121,7 @@ test('on a terminal only the steps under way are drawn again, and the taskbar is
   live.onEvent(end);
   const drawn = text().split('\x1b[1A\r\x1b[0J').length - 1;
   assert.ok(drawn >= 15, `${drawn}`);
-  assert.match(text(), /\x1b\]9;4;1;11\x1b\\/);
+  assert.ok(text().includes('\x1b]9;4;1;11\x1b\\'));
   assert.ok(text().endsWith('\x1b]9;4;0\x1b\\'));
   assert.equal(text().match(/no return below/g)?.length, 1);
 });
@@ -137,6 +137,6 @@ test('colour repeats the words; NO_COLOR and --no-color win over everything', ()
   assert.equal(wantsColour(tty, { UNSHIP_PLAIN: '1', FORCE_COLOR: '1' }, false), false);
   assert.equal(wantsColour(tty, { TERM: 'dumb' }, false), false);
   assert.equal(paint('ok    web  r41'), '\x1b[32mok\x1b[39m    web  r41');
-  assert.match(paint('FAIL  blocked'), /^\x1b\[31m/);
+  assert.ok(paint('FAIL  blocked').startsWith('\x1b[31m'));
   assert.equal(paint('okay then'), 'okay then');
 });

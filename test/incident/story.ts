@@ -3,8 +3,8 @@ import type { Release } from '../../src/domain/release.ts';
 import type { JournalEntry, NewJournalEntry } from '../../src/domain/run.ts';
 
 /** 2026-07-03 14:31:07 UTC. */
-export const began = Date.UTC(2026, 6, 3, 14, 31, 7);
-export const badCommit = '9c1e0f2'.padEnd(40, '0');
+export const began: number = Date.UTC(2026, 6, 3, 14, 31, 7);
+export const badCommit: string = '9c1e0f2'.padEnd(40, '0');
 const goodCommit = '4ab77d1'.padEnd(40, '0');
 
 function step(surface: string, action: string, title: string, more: Partial<Step> = {}): Step {
@@ -66,7 +66,7 @@ export function journalOf(...entries: readonly NewJournalEntry[]): readonly Jour
   return entries.map((entry, index) => ({ ...entry, seq: index + 1, at: began + index * 1_000 }));
 }
 
-export const rolledBack = journalOf(
+export const rolledBack: readonly JournalEntry[] = journalOf(
   { type: 'run', status: 'running' },
   { type: 'step', step: 'web.switch', status: 'applying', attempt: 1 },
   { type: 'step', step: 'web.switch', status: 'applied', attempt: 1, output: {} },
@@ -107,12 +107,12 @@ export const rolledBack = journalOf(
   { type: 'run', status: 'done' },
 );
 
-export function release(id: 'r41' | 'r42', commit = id === 'r42' ? badCommit : goodCommit): Release {
+export function release(id: 'r41' | 'r42'): Release {
   return {
     id,
     createdAt: began - 600_000,
     createdBy: 'ada',
-    commit,
+    commit: id === 'r42' ? badCommit : goodCommit,
     deployment: id === 'r42' ? 'rolled-back' : 'live',
     health: id === 'r42' ? 'bad' : 'good',
     surfaces: {},

@@ -4,10 +4,45 @@ import { type Detection, detect, type Finding } from '../../config/detect.ts';
 import { configurationNames, loadConfiguration } from '../../config/load.ts';
 import { type Answers, configurationText, extendGitignore, writeConfiguration } from '../../config/write.ts';
 import { UnshipError } from '../../domain/errors.ts';
+import { shortCommit } from '../../domain/names.ts';
+import { confirmOrRefuse } from '../consent.ts';
 import type { Answer, CommandContext } from '../context.ts';
 import { labelled, table } from '../output/layout.ts';
+import { surfacesText } from '../output/list-screens.ts';
+import { usage } from '../parse.ts';
+import { remember } from './release.ts';
 
 export async function run(context: CommandContext): Promise<Answer> {
+  const adopts = context.options.flag('adopt');
+  const [ref] = context.arguments;
+  if (ref !== undefined && !adopts) throw usage(`init takes \`${ref}\` only with --adopt`);
+  if (adopts && configurationNames.some((name) => existsSync(join(context.cwd, name))))
+    return await adopt(context);
+  const answer = await write(context);
+  if (!adopts || context.options.flag('dry-run')) return answer;
+  const adopted = await adopt(context);
+  return { ...adopted, screen: [...answer.screen.slice(0, 1), ...adopted.screen] };
+}
+
+/** What is live becomes the first release; only a person can know which commit that is. */
+async function adopt(context: CommandContext): Promise<Answer> {
+  const application = await context.application();
+  const ref = context.arguments[0] ?? 'HEAD';
+  if (context.options.flag('dry-run')) {
+    const document = { schema: 'unship.dry-run/1', would: 'adopt', ref };
+    return { exit: 0, document, screen: [`Would adopt what is live as ${ref}. Nothing has changed.`] };
+  }
+  await confirmOrRefuse(context, `Is ${ref} the code of what is live?`);
+  const release = await application.adopt(ref);
+  await remember(context, application, release);
+  const screen = [
+    ...labelled('Adopted', `${release.id} (${shortCommit(release.commit)}): ${surfacesText(release)}`),
+    ...labelled('Next', 'unship doctor'),
+  ];
+  return { exit: 0, document: { schema: 'unship.adopted/1', release }, screen };
+}
+
+async function write(context: CommandContext): Promise<Answer> {
   const root = context.cwd;
   refuseWhenThere(root);
   const detection = detect(root);

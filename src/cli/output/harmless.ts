@@ -19,10 +19,9 @@ export function oneLine(text: string): string {
 /** JSON that is equal to a parser and harmless to a terminal: `JSON.stringify` leaves C1 and bidi as they are. */
 export function harmlessJson(value: unknown, indent = 0): string {
   return JSON.stringify(value, null, indent).replace(harmful, (character) =>
-    character === '\t'
-      ? character
-      : [...Array(character.length).keys()]
-          .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
-          .join(''),
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
   );
 }

@@ -1,3 +1,5 @@
+import { harmlessJson } from './harmless.ts';
+
 const mask = '***';
 /** Shorter pieces of a secret stand in ordinary text by chance. */
 const shortestPiece = 8;
@@ -107,6 +109,7 @@ function encodingsOf(piece: string): readonly string[] {
     JSON.stringify(json).slice(1, -1),
     json.replaceAll('/', '\\/'),
     asciiJson(json),
+    harmlessJson(piece).slice(1, -1),
     ...url,
     ...url.map((form) => form.replaceAll('%20', '+')),
     ...percent(encodeURI(wellFormed)),
@@ -115,7 +118,7 @@ function encodingsOf(piece: string): readonly string[] {
   ];
 }
 
-/** As Python's json.dumps and this program's own terminal JSON write what is not ASCII. */
+/** As Python's json.dumps writes what is not ASCII. */
 function asciiJson(json: string): string {
   return json.replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -157,10 +157,14 @@ export function chooseStrategy(distance: DatabaseDistance, asked: Strategy | und
       risk: risk.restore ?? null,
     },
   ];
-  // Schema that the target has and the live database lacks can't be had by keeping what is there.
+  // Schema that the target has and the live database lacks comes neither by keeping nor by taking back.
   const usable = appraised.map((option) =>
-    option.strategy === 'keep-schema' && distance.lacking.length > 0
-      ? { ...option, possible: false, reason: `the target needs ${distance.lacking.join(', ')}` }
+    (option.strategy === 'keep-schema' || option.strategy === 'migrate-down') && distance.lacking.length > 0
+      ? {
+          ...option,
+          possible: false,
+          reason: `that release also has ${distance.lacking.join(', ')}, which is not applied`,
+        }
       : option,
   );
   const chosen =

@@ -29,17 +29,20 @@ export function desktopMove(
   const good = target.label;
   const { offered } = facts;
   const known = facts.versions[good];
-  const settled = offered !== null && (offered === good || facts.versions[offered]?.commit === target.commit);
+  const sameCode = (version: string): boolean =>
+    target.commit !== '' && facts.versions[version]?.commit === target.commit;
+  const settled = offered !== null && (offered === good || sameCode(offered));
   const left = leaving === undefined || leaving.label === good ? undefined : facts.versions[leaving.label];
   const withdrawn = left === undefined || left.status === 'pulled';
   if (settled && withdrawn) return { moves: [], warnings: [] };
   if (known === undefined) {
     return { moves: [], warnings: [`${surface}: ${good} was never published here; the feed stays as it is`] };
   }
-  if (!settled && (known.status === 'pulled' || known.status === 'halted')) {
+  const bad = settled || left !== undefined ? (leaving?.label ?? offered) : offered;
+  // Where there is nothing to pull, what stood before is offered again.
+  if (!settled && (known.status === 'pulled' || known.status === 'halted' || bad === null)) {
     return { moves: [{ surface, bad: offered, good, standby: null, how: 'unpull' }], warnings: [] };
   }
-  const bad = settled || left !== undefined ? (leaving?.label ?? offered) : offered;
   const standby =
     facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
   // The good code is out under a higher version already: withdrawing is all that is left.
@@ -54,13 +57,15 @@ export function desktopMove(
 }
 
 /**
- * Freezing stands beside the switch and may fail; pulling follows it; the standby hotfix comes last, because
- * clients that have installed it can't be taken back.
+ * Freezing stands beside the switch and may fail: nothing waits for it, and where there is no switch to wait for,
+ * pulling is as quick. Pulling follows the switch; the standby hotfix comes last, because clients that have
+ * installed it can't be taken back.
  */
 export function desktopSteps(
   moves: readonly DesktopMove[],
   context: { readonly gate: readonly string[]; readonly moved: readonly string[] },
 ): readonly Step[] {
+  const pullsAtOnce = context.moved.every((id) => context.gate.includes(id));
   return moves.flatMap((move) => {
     if (move.how === 'unpull') {
       return [
@@ -76,7 +81,7 @@ export function desktopSteps(
       ];
     }
     const halt =
-      move.bad === null
+      move.bad === null || pullsAtOnce
         ? []
         : [
             step({
@@ -99,7 +104,7 @@ export function desktopSteps(
               action: 'desktop.pull',
               title: `pull ${move.bad}, offer ${move.good}`,
               input: { version: move.bad, to: move.good },
-              after: [...context.moved, ...halt.map((item) => item.id)],
+              after: context.moved,
               onFailure: 'block',
               estimateMs: 100,
             }),

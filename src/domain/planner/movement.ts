@@ -39,19 +39,33 @@ function migrationsOf(move: DatabaseMove): readonly (MigrationFacts | undefined)
   return versions.map((version) => known.get(version));
 }
 
-/** Going down, the target's code is the old one; going up it is the new one. */
-function compatibility(move: DatabaseMove): {
+/** What half-way would mean. What is taken back is new to the target's code; what is applied is new to the live code. */
+export function compatibility(distance: DatabaseDistance): {
   readonly targetRunsBefore: boolean;
   readonly currentRunsAfter: boolean;
+  /** Why it does not, per claim that fails. */
+  readonly reasons: {
+    readonly targetRunsBefore: readonly string[];
+    readonly currentRunsAfter: readonly string[];
+  };
 } {
-  const goesDown = move.strategy !== 'migrate-up';
-  const every = (claim: 'oldCodeRuns' | 'newCodeRuns'): boolean =>
-    migrationsOf(move).every((migration) => migration?.[claim].holds ?? false);
-  const old = every('oldCodeRuns');
-  const young = every('newCodeRuns');
-  return goesDown
-    ? { targetRunsBefore: old, currentRunsAfter: young }
-    : { targetRunsBefore: young, currentRunsAfter: old };
+  const known = new Map(distance.facts.migrations.map((migration) => [migration.version, migration]));
+  const against = (versions: readonly string[], claim: 'oldCodeRuns' | 'newCodeRuns'): readonly string[] =>
+    versions.flatMap((version) => {
+      const migration = known.get(version);
+      if (migration === undefined) return [`nothing is known of ${version}`];
+      return migration[claim].holds ? [] : [migration[claim].reason];
+    });
+  const { surplus, lacking } = distance;
+  const reasons = {
+    targetRunsBefore: [...against(surplus, 'oldCodeRuns'), ...against(lacking, 'newCodeRuns')],
+    currentRunsAfter: [...against(surplus, 'newCodeRuns'), ...against(lacking, 'oldCodeRuns')],
+  };
+  return {
+    targetRunsBefore: reasons.targetRunsBefore.length === 0,
+    currentRunsAfter: reasons.currentRunsAfter.length === 0,
+    reasons,
+  };
 }
 
 /** `prefer` decides where both would do: a rollback wants the web back first, a release expands first. */
@@ -63,7 +77,7 @@ export function decideOrder(
   if (webs.length === 0 && databases.length === 0) return 'nothing';
   if (databases.length === 0) return 'only-web';
   if (webs.length === 0) return 'only-database';
-  const claims = databases.map(compatibility);
+  const claims = databases.map((move) => compatibility(move.distance));
   const possible = {
     'web-first': claims.every((claim) => claim.targetRunsBefore),
     'database-first': claims.every((claim) => claim.currentRunsAfter),
@@ -88,9 +102,29 @@ export function explainOrder(order: Order, databases: readonly DatabaseMove[]): 
   return [];
 }
 
-function databaseStep(move: DatabaseMove, after: readonly string[], onFailure: OnFailure): Step {
+/** Taken right before the migration, so that it lacks as few later writes as can be. */
+function backupStep(move: DatabaseMove, after: readonly string[], options: MovementOptions): Step {
+  return step({
+    surface: move.distance.surface,
+    action: 'database.backup',
+    title: 'back up, verified',
+    input: { release: move.release },
+    after,
+    onFailure: options.onFailure,
+    estimateMs: Math.max(100, move.distance.facts.measurements.bytes / 200_000),
+    ...(options.suffix === undefined ? {} : { suffix: options.suffix }),
+  });
+}
+
+function databaseStep(move: DatabaseMove, after: readonly string[], options: MovementOptions): Step {
   const { surface, facts, surplus, lacking, targetApplied } = move.distance;
-  const common = { surface, after, onFailure, estimateMs: move.estimateMs };
+  const common = {
+    surface,
+    after,
+    onFailure: options.onFailure,
+    estimateMs: move.estimateMs,
+    ...(options.suffix === undefined ? {} : { suffix: options.suffix }),
+  };
   if (move.strategy === 'migrate-up') {
     return step({
       ...common,
@@ -135,6 +169,13 @@ function webEstimates(move: WebMove): { readonly stage: number; readonly start: 
   };
 }
 
+export interface MovementOptions {
+  readonly onFailure: OnFailure;
+  readonly after: readonly string[];
+  /** Distinguishes the database steps from others of the same plan on the same surface. */
+  readonly suffix?: string;
+}
+
 export interface MovementSteps {
   readonly steps: readonly Step[];
   /** What the rest of the plan waits for: the web serves the target, and the databases fit. */
@@ -148,7 +189,7 @@ export function movementSteps(
   order: Order,
   webs: readonly WebMove[],
   databases: readonly DatabaseMove[],
-  options: { readonly onFailure: OnFailure; readonly after: readonly string[] },
+  options: MovementOptions,
 ): MovementSteps {
   const { onFailure, after } = options;
   const steps: Step[] = [];
@@ -177,8 +218,13 @@ export function movementSteps(
     staged.set(move.surface, [id]);
   }
   const allStaged = webs.flatMap((move) => staged.get(move.surface) ?? after);
+  // What migrates up is backed up; what goes back archives or saves for itself what it takes away.
+  const addBackups = (before: readonly string[]): readonly string[] => {
+    const upwards = databases.filter((move) => move.strategy === 'migrate-up');
+    return upwards.length === 0 ? before : upwards.map((move) => add(backupStep(move, before, options)));
+  };
   const addDatabases = (before: readonly string[]): readonly string[] =>
-    databases.map((move) => add(databaseStep(move, before, onFailure)));
+    databases.map((move) => add(databaseStep(move, before, options)));
   const addWebs = (before: (move: WebMove) => readonly string[]): readonly string[] => {
     const starts = webs.map((move) =>
       add(
@@ -210,6 +256,8 @@ export function movementSteps(
   };
 
   if (order === 'hold') {
+    // Before the hold: people wait for the migration, not for the backup.
+    const saved = addBackups(allStaged);
     const holds = webs
       .filter((move) => move.facts.canHold)
       .map((move) =>
@@ -219,13 +267,13 @@ export function movementSteps(
             action: 'web.hold',
             title: 'hold requests back',
             input: {},
-            after: allStaged,
+            after: saved,
             onFailure,
             estimateMs: 50,
           }),
         ),
       );
-    const changed = addDatabases(holds.length > 0 ? holds : allStaged);
+    const changed = addDatabases(holds.length > 0 ? holds : saved);
     const switches = addWebs(() => changed);
     const webMs = Math.max(0, ...webs.map((move) => webEstimates(move).start + 30));
     const blockedWritesMs = Math.max(0, ...databases.map((move) => move.estimateMs)) + webMs + 50;
@@ -233,22 +281,30 @@ export function movementSteps(
   }
   const databaseMs = Math.max(0, ...databases.map((move) => move.estimateMs));
   if (order === 'database-first') {
-    const changed = addDatabases(allStaged);
+    const changed = addDatabases(addBackups(allStaged));
     const switches = addWebs(() => changed);
     return { steps, moved: switches, switches, blockedWritesMs: databaseMs };
   }
   if (order === 'only-database') {
-    const changed = addDatabases(after);
+    const changed = addDatabases(addBackups(after));
     return { steps, moved: changed, switches: [], blockedWritesMs: databaseMs };
   }
   const switches = addWebs((move) => staged.get(move.surface) ?? after);
-  const changed = addDatabases(switches);
+  const changed = addDatabases(addBackups(switches));
   return {
     steps,
     moved: changed.length > 0 ? [...switches, ...changed] : switches,
     switches,
     blockedWritesMs: databaseMs,
   };
+}
+
+/** Where both sides change at once and requests can't wait, some fail: that is said beforehand. */
+export function holdWarnings(order: Order, webs: readonly WebMove[]): readonly string[] {
+  if (order !== 'hold') return [];
+  return webs
+    .filter((move) => !move.facts.canHold)
+    .map((move) => `${move.surface} can't hold requests back: some fail while both sides change`);
 }
 
 /** What a person sees of the moves. */

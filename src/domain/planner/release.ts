@@ -1,13 +1,16 @@
 import type { DatabaseFacts, DesktopFacts, Facts } from '../facts.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, Refusal, Step, SurfaceChange } from '../plan.ts';
-import { type History, liveRelease, type Release } from '../release.ts';
+import { type History, lastGoodRelease, liveRelease, type Release } from '../release.ts';
+import { actions } from './actions.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { databaseDistance } from './database-strategy.ts';
 import {
+  compatibility,
   type DatabaseMove,
   decideOrder,
   explainOrder,
+  holdWarnings,
   movementChanges,
   movementSteps,
   type Order,
@@ -27,6 +30,8 @@ interface ReleaseMoves {
   readonly databases: readonly DatabaseMove[];
   readonly desktops: readonly DesktopRelease[];
   readonly missing: readonly string[];
+  /** What a limit to some surfaces would tear apart. */
+  readonly torn: readonly string[];
 }
 
 function migrationProblems(surface: string, facts: DatabaseFacts): readonly string[] {
@@ -92,7 +97,39 @@ function collectMoves(
       }
     }
   }
-  return { webs, databases, desktops, missing };
+  return { webs, databases, desktops, missing, torn: tornApart(facts, release, changed, webs, databases) };
+}
+
+/** A limited release leaves the other surfaces as they are: what changes has to run with what stays. */
+function tornApart(
+  facts: Facts,
+  release: Release,
+  changed: readonly string[],
+  webs: readonly WebMove[],
+  databases: readonly DatabaseMove[],
+): readonly string[] {
+  const staying = Object.entries(release.surfaces).flatMap(([name, surface]) => {
+    const seen = facts.surfaces[name];
+    const older = seen?.kind === 'web' && seen.live !== null && surface.commit !== release.commit;
+    return older && !changed.includes(name) ? [name] : [];
+  });
+  const left = databases.flatMap(({ distance }) =>
+    staying.flatMap((name) =>
+      compatibility(distance).reasons.currentRunsAfter.map(
+        (reason) => `${distance.surface} needs ${name} to be released with it: ${reason}`,
+      ),
+    ),
+  );
+  const behind = Object.entries(facts.surfaces).flatMap(([name, seen]) => {
+    if (seen.kind !== 'database' || changed.includes(name)) return [];
+    const distance = databaseDistance(name, seen, [...seen.applied, ...seen.pending]);
+    return webs.flatMap((move) =>
+      compatibility({ ...distance, surplus: [] }).reasons.targetRunsBefore.map(
+        (reason) => `${move.surface} needs ${name} to be released with it: ${reason}`,
+      ),
+    );
+  });
+  return [...new Set([...left, ...behind])];
 }
 
 function refusalOf(request: ReleaseRequest | RehearsalRequest, moves: ReleaseMoves): Refusal | undefined {
@@ -105,7 +142,15 @@ function refusalOf(request: ReleaseRequest | RehearsalRequest, moves: ReleaseMov
       `unship quarantine lift ${shortCommit(bad)} --fixed-by SHA`,
     );
   }
-  if (moves.missing.length === 0) return undefined;
+  if (moves.missing.length === 0) {
+    if (moves.torn.length === 0) return undefined;
+    return refuse(
+      'surfaces-inseparable',
+      `${request.changed.join(', ')} can't be released without the others`,
+      moves.torn,
+      'repeat it without --only, or name the missing surface as well',
+    );
+  }
   return refuse(
     moves.missing.some((item) => item.includes('no down migration')) ? 'no-down-migration' : 'target-gone',
     `${request.release.id} (${shortCommit(request.release.commit)}) can't be released: it would have no way back`,
@@ -136,26 +181,6 @@ function stageDesktop(
   });
 }
 
-/** Taken right before the migration, so that it lacks as few later writes as can be. */
-function backups(
-  databases: readonly DatabaseMove[],
-  release: Release,
-  after: readonly string[],
-  onFailure: Step['onFailure'],
-): readonly Step[] {
-  return databases.map((move) =>
-    step({
-      surface: move.distance.surface,
-      action: 'database.backup',
-      title: 'back up, verified',
-      input: { release: release.id },
-      after,
-      onFailure,
-      estimateMs: Math.max(100, move.distance.facts.measurements.bytes / 200_000),
-    }),
-  );
-}
-
 function changesOf(moves: ReleaseMoves): readonly SurfaceChange[] {
   return [
     ...movementChanges(moves.webs, moves.databases, {
@@ -174,12 +199,53 @@ function changesOf(moves: ReleaseMoves): readonly SurfaceChange[] {
   ];
 }
 
-/** A schema change that only new code can live with waits until the watch has ended healthy: it contracts. */
-function splitContracting(
-  order: Order,
-  moves: ReleaseMoves,
+/** A part of a database's pending migrations, as a move of its own. */
+function partOf(move: DatabaseMove, from: number, to: number): DatabaseMove {
+  const { facts, surface, lacking } = move.distance;
+  const applied = [...facts.applied, ...lacking.slice(0, from)];
+  const distance = databaseDistance(surface, { ...facts, applied }, [...applied, ...lacking.slice(from, to)]);
+  return { ...move, distance };
+}
+
+/**
+ * A migration that the old code can't live with, and the new code can live without, waits until the watch has
+ * ended healthy, with all that follow it: it contracts. Before that, going back would need it undone first.
+ */
+function splitContracting(move: DatabaseMove): {
+  readonly now: readonly DatabaseMove[];
+  readonly later: readonly DatabaseMove[];
+} {
+  const { lacking, facts } = move.distance;
+  const known = new Map(facts.migrations.map((migration) => [migration.version, migration]));
+  const first = lacking.findIndex((version) => known.get(version)?.oldCodeRuns.holds !== true);
+  const waits =
+    first >= 0 && lacking.slice(first).every((version) => known.get(version)?.newCodeRuns.holds === true);
+  if (!waits) return { now: [move], later: [] };
+  return {
+    now: first === 0 ? [] : [partOf(move, 0, first)],
+    later: [partOf(move, first, lacking.length)],
+  };
+}
+
+/** Which migrations run before the web, and which after the watch. */
+function schedule(
+  all: ReleaseMoves,
+  phase: ReleaseRequest['phase'],
 ): { readonly now: readonly DatabaseMove[]; readonly later: readonly DatabaseMove[] } {
-  return order === 'web-first' ? { now: [], later: moves.databases } : { now: moves.databases, later: [] };
+  // The team's CI has switched the web by now: whatever is still pending can only follow.
+  if (phase === 'finish') return { now: [], later: all.databases };
+  // Without a web there is no old code to wait for, and the watch shall see the change.
+  if (all.webs.length === 0) return { now: all.databases, later: [] };
+  const parts = all.databases.map(splitContracting);
+  return { now: parts.flatMap((part) => part.now), later: parts.flatMap((part) => part.later) };
+}
+
+function explainLater(later: readonly DatabaseMove[]): readonly string[] {
+  return later.flatMap(({ distance }) =>
+    compatibility(distance).reasons.currentRunsAfter.map(
+      (reason) => `${distance.lacking.join(', ')} waits for the end of the watch: ${reason}`,
+    ),
+  );
 }
 
 /** Releases a commit: checks of the way back, backup, expanding migrations, web, watch, desktop, contracting migrations. */
@@ -196,8 +262,9 @@ export function planRelease(
   const moves: ReleaseMoves = request.phase === 'whole' ? all : { ...all, webs: [] };
   const refusal = refusalOf(request, moves);
   if (refusal !== undefined) return refusal;
-  const order = decideOrder(all.webs, moves.databases, 'database-first');
-  const { now, later } = splitContracting(order, moves);
+  const { now, later } = schedule(all, request.phase);
+  const order = decideOrder(all.webs, now, 'database-first');
+  let blockedWritesMs = 0;
   const steps: Step[] = [];
   const add = (...items: readonly Step[]): readonly string[] => {
     steps.push(...items);
@@ -218,7 +285,7 @@ export function planRelease(
   let ready = gate;
   if (request.phase !== 'finish') {
     const taken = add(...moves.desktops.map((move) => stageDesktop(move, release, gate, 'undo')));
-    ready = [...gate, ...taken, ...add(...backups(now, release, gate, 'undo'))];
+    ready = [...gate, ...taken];
     const movement = movementSteps(
       moves.webs.length === 0 && now.length > 0 ? 'only-database' : order,
       moves.webs,
@@ -229,17 +296,19 @@ export function planRelease(
       },
     );
     add(...movement.steps);
+    blockedWritesMs += movement.blockedWritesMs;
     if (movement.moved.length > 0) ready = movement.moved;
   }
   if (request.phase !== 'begin') {
-    add(
-      ...finishSteps(release, live, moves, all, {
-        later,
-        ready,
-        policy,
-        schemaChanges: now.length > 0 && order === 'hold',
-      }),
-    );
+    const good = lastGoodRelease(history, release.id);
+    const finish = finishSteps(release, { live, good }, moves, all, {
+      later,
+      ready,
+      policy,
+      schemaChanges: now.length > 0 && order === 'hold',
+    });
+    add(...finish.steps);
+    blockedWritesMs += finish.blockedWritesMs;
   }
   return finishPlan(
     {
@@ -249,14 +318,24 @@ export function planRelease(
       reason: request.reason,
       steps,
       changes: changesOf(all),
-      why: explainOrder(order, moves.databases),
+      why: [...explainOrder(order, now), ...explainLater(all.webs.length === 0 ? [] : later)],
       options: [],
-      warnings: restoreOnlyWarnings(moves),
-      blockedWritesMs: 0,
+      warnings: [...restoreOnlyWarnings(moves), ...releaseHoldWarnings(request.phase, order, all.webs)],
+      blockedWritesMs,
     },
     facts,
     policy,
   );
+}
+
+function releaseHoldWarnings(
+  phase: ReleaseRequest['phase'],
+  order: Order,
+  webs: readonly WebMove[],
+): readonly string[] {
+  if (phase === 'whole') return holdWarnings(order, webs);
+  if (phase === 'finish' || order !== 'hold') return [];
+  return ['the old code meets the new schema until your CI has deployed: it does not run on it'];
 }
 
 function restoreOnlyWarnings(moves: ReleaseMoves): readonly string[] {
@@ -270,7 +349,7 @@ function restoreOnlyWarnings(moves: ReleaseMoves): readonly string[] {
 
 function finishSteps(
   release: Release,
-  live: Release | undefined,
+  before: { readonly live: Release | undefined; readonly good: Release | undefined },
   moves: ReleaseMoves,
   all: ReleaseMoves,
   context: {
@@ -279,8 +358,9 @@ function finishSteps(
     readonly policy: Policy;
     readonly schemaChanges: boolean;
   },
-): readonly Step[] {
+): { readonly steps: readonly Step[]; readonly blockedWritesMs: number } {
   const { policy } = context;
+  const { live, good: lastGood } = before;
   const record = step({
     action: 'unship.record-live',
     title: `record ${release.id} as live`,
@@ -333,15 +413,16 @@ function finishSteps(
             after: [record.id, ...early.map((item) => item.id)],
             onFailure: 'stop',
             estimateMs: policy.bakeMs,
+            timeoutMs: Math.max(actions['unship.watch'].timeoutMs, 2 * policy.bakeMs),
           }),
         ]
       : [];
   const watched = [record.id, ...early.map((item) => item.id), ...watch.map((item) => item.id)];
   const late = policy.desktop === 'after' ? publish(watched) : [];
-  const savedLater = backups(context.later, release, watched, 'stop');
   const contract = movementSteps('only-database', [], context.later, {
     onFailure: 'stop',
-    after: savedLater.length > 0 ? savedLater.map((item) => item.id) : watched,
+    after: watched,
+    suffix: 'contract',
   });
   const done = [...watched, ...late.map((item) => item.id), ...contract.moved];
   const good = step({
@@ -352,20 +433,24 @@ function finishSteps(
     onFailure: 'stop',
     estimateMs: 5,
   });
+  const kept = [live, lastGood].filter((item) => item !== undefined);
   const prune = all.webs.map((move) =>
     step({
       surface: move.surface,
       action: 'web.prune',
       title: 'delete builds beyond those kept',
       input: {
-        protect: [release.id, ...(live === undefined ? [] : [live.surfaces[move.surface]?.since ?? live.id])],
+        protect: [release.id, ...kept.map((item) => item.surfaces[move.surface]?.since ?? item.id)],
       },
       after: [good.id],
       importance: 'best-effort',
       onFailure: 'stop',
     }),
   );
-  return [record, ...retire, ...early, ...watch, ...late, ...savedLater, ...contract.steps, good, ...prune];
+  return {
+    steps: [record, ...retire, ...early, ...watch, ...late, ...contract.steps, good, ...prune],
+    blockedWritesMs: contract.blockedWritesMs,
+  };
 }
 
 /** Builds what the release needs, then releases and rolls back on a copy. */

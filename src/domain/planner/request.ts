@@ -21,6 +21,8 @@ export interface UndoRequest {
   readonly to: ReleaseId;
   /** Only these surfaces: what the run was limited to; undefined when it was not. */
   readonly only?: readonly string[];
+  /** Surfaces as they were before a rollback that was limited to them: `replaced` of its record step's input. */
+  readonly replaced?: Release['surfaces'];
   readonly reason: string;
 }
 

@@ -10,14 +10,17 @@ import {
   liveRelease,
   type Release,
   releaseNumber,
+  type SurfaceRelease,
 } from '../release.ts';
 import { finishPlan, refuse, step } from './builder.ts';
-import { chooseStrategy, databaseDistance } from './database-strategy.ts';
+import { chooseStrategy, type DatabaseDistance, databaseDistance } from './database-strategy.ts';
 import { type DesktopMove, desktopChange, desktopMove, desktopSteps } from './desktop-move.ts';
 import {
+  compatibility,
   type DatabaseMove,
   decideOrder,
   explainOrder,
+  holdWarnings,
   movementChanges,
   movementSteps,
   type WebMove,
@@ -60,7 +63,18 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
         'unship releases',
       );
     }
-    const bad = isQuarantined(history, named.commit);
+    if (named.deployment === 'pending' || releaseNumber(named.id) > releaseNumber(from.id)) {
+      return refuse(
+        'no-target',
+        named.deployment === 'pending'
+          ? `${named.id} never served`
+          : `${named.id} is newer than ${from.id}: a rollback only goes back`,
+        [`a release before ${from.id}`],
+        'unship undo brings back what a rollback took away; unship release goes forward',
+      );
+    }
+    const commits = [named.commit, ...Object.values(named.surfaces).map((surface) => surface.commit)];
+    const bad = commits.flatMap((commit) => (commit === '' ? [] : (isQuarantined(history, commit) ?? [])))[0];
     if (bad !== undefined) {
       return refuse(
         'quarantined',
@@ -104,6 +118,54 @@ interface Moves {
   readonly options: readonly StrategyOption[];
   readonly warnings: readonly string[];
   readonly missing: readonly string[];
+  /** What a limit to some surfaces would tear apart. */
+  readonly torn: readonly string[];
+}
+
+/** A limited rollback leaves the other surfaces as they are: what moves has to run with what stays. */
+function tornBy(
+  only: readonly string[],
+  webs: readonly string[],
+  distance: DatabaseDistance,
+): readonly string[] {
+  const { surface } = distance;
+  const claims = compatibility(distance).reasons;
+  if (!only.includes(surface)) {
+    const moving = webs.filter((name) => only.includes(name));
+    return moving.flatMap((name) =>
+      claims.targetRunsBefore.map((reason) => `${name} needs ${surface} to go back with it: ${reason}`),
+    );
+  }
+  const staying = webs.filter((name) => !only.includes(name));
+  return staying.flatMap((name) =>
+    claims.currentRunsAfter.map((reason) => `${surface} needs ${name} to go back with it: ${reason}`),
+  );
+}
+
+/** Everything that a limit to some surfaces tears apart. Webs that serve the target already are on its side. */
+function tornApart(
+  to: Release,
+  facts: Facts,
+  only: readonly string[] | undefined,
+  databases: readonly DatabaseMove[],
+): readonly string[] {
+  if (only === undefined) return [];
+  const webs = Object.entries(to.surfaces).flatMap(([name, target]) => {
+    const seen = facts.surfaces[name];
+    return seen?.kind === 'web' && seen.live !== null && seen.live !== target.since ? [name] : [];
+  });
+  const untouched = Object.entries(to.surfaces).flatMap(([name, target]) => {
+    const seen = facts.surfaces[name];
+    return !only.includes(name) && seen?.kind === 'database'
+      ? [databaseDistance(name, seen, databaseArtifact(target.artifact).applied)]
+      : [];
+  });
+  const distances = [...untouched, ...databases.map((move) => move.distance)];
+  return [...new Set(distances.flatMap((distance) => tornBy(only, webs, distance)))];
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function collectMoves(
@@ -119,7 +181,7 @@ function collectMoves(
   const options: StrategyOption[] = [];
   const warnings: string[] = [];
   const missing: string[] = [];
-  for (const [name, target] of Object.entries(to.surfaces).sort(([a], [b]) => a.localeCompare(b))) {
+  for (const [name, target] of Object.entries(to.surfaces).sort(byName)) {
     if (only !== undefined && !only.includes(name)) continue;
     const current = from.surfaces[name];
     const seen = facts.surfaces[name];
@@ -169,7 +231,47 @@ function collectMoves(
       warnings.push(...move.warnings);
     }
   }
-  return { webs, databases, desktops, options, warnings, missing };
+  for (const name of Object.keys(from.surfaces).sort()) {
+    if (only !== undefined || to.surfaces[name] !== undefined) continue;
+    warnings.push(`${name} came after ${to.id} and stays as it is`);
+  }
+  return {
+    webs,
+    databases,
+    desktops,
+    options,
+    warnings,
+    missing,
+    torn: tornApart(to, facts, only, databases),
+  };
+}
+
+function picked(
+  surfaces: Release['surfaces'],
+  names: readonly string[],
+): { readonly [name: string]: SurfaceRelease } {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const surface = surfaces[name];
+      return surface === undefined ? [] : [[name, surface]];
+    }),
+  );
+}
+
+function json(surfaces: Release['surfaces']): Json {
+  return surfaces as unknown as Json;
+}
+
+function recordTitle(
+  from: Release,
+  to: Release,
+  kind: PlanKind,
+  only: readonly string[] | undefined,
+): string {
+  if (only !== undefined)
+    return `record ${only.join(', ')} of ${from.id} as taken ${kind === 'undo' ? 'forward' : 'back'}`;
+  if (kind === 'undo') return `record ${to.id} as live, lift its quarantine`;
+  return `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`;
 }
 
 /** The records and messages that follow, once everything is where it should be. */
@@ -187,14 +289,19 @@ function aftermath(
     readonly policy: Policy;
   },
 ): readonly Step[] {
+  const { only } = context;
   const record = step({
     action: 'unship.record-rollback',
-    title: `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`,
+    title: recordTitle(from, to, context.kind, only),
     input: {
       from: from.id,
       to: to.id,
       undo: context.kind === 'undo',
-      only: context.only === undefined ? null : [...context.only],
+      only: only === undefined ? null : [...only],
+      // What a limited rollback writes over: the way back to it. The record itself would lose it.
+      replaced: only === undefined ? null : json(picked(from.surfaces, only)),
+      restored: only === undefined ? null : json(picked(to.surfaces, only)),
+      before: { from: from.deployment, to: to.deployment },
       reason: context.reason,
     },
     after: context.moved,
@@ -273,6 +380,14 @@ function planMove(
       'unship plan rN for another release',
     );
   }
+  if (moves.torn.length > 0) {
+    return refuse(
+      'surfaces-inseparable',
+      `${(request.only ?? []).join(', ')} can't go from ${from.id} to ${to.id} without the others`,
+      moves.torn,
+      'repeat it without --only, or name the missing surface as well',
+    );
+  }
   const order = decideOrder(
     moves.webs,
     moves.databases,
@@ -325,9 +440,7 @@ function planMove(
       warnings: [
         ...moves.warnings,
         ...(to.health === 'good' || request.kind === 'undo' ? [] : [`${to.id} has not proven good`]),
-        ...(order === 'hold' && !moves.webs.every((move) => move.facts.canHold)
-          ? ['this web surface cannot hold requests back: some fail while both sides change']
-          : []),
+        ...holdWarnings(order, moves.webs),
       ],
       blockedWritesMs: movement.blockedWritesMs,
     },
@@ -376,6 +489,18 @@ export function planUndo(
       `there is no release ${request.to}`,
       [`release ${request.to}`],
       'unship releases',
+    );
+  }
+  if (request.replaced !== undefined) {
+    // A limited rollback left the release in place: its surfaces alone come back.
+    const only = Object.keys(request.replaced).sort();
+    const whole = { ...from, surfaces: { ...from.surfaces, ...request.replaced } };
+    if (to.id === from.id) return planMove(from, whole, facts, policy, { ...request, only });
+    return refuse(
+      'plan-stale',
+      `${from.id} followed ${to.id}`,
+      [`${to.id} as the live release`],
+      'unship status',
     );
   }
   if (to.id === from.id)

@@ -143,19 +143,18 @@ async function observe(parts: Parts, context: LookContext, releases: readonly Re
     (internals.freeBytes ?? freeBytesOf)(environment.folder).catch(() => 0),
   ]);
   const staged = new Set(names);
-  const found: { [release: ReleaseId]: { readiness: WebReadiness; reason?: string } } = {};
-  await Promise.all(
+  const found = await Promise.all(
     releases.map(async (release) => {
-      // A surface that a release carries over was staged by an earlier one: that one would serve.
-      const since = release.surfaces[environment.surface]?.since ?? release.id;
-      found[since] = await readinessOf(parts, state, staged, release, since);
+      // A carried-over surface is served by the release that changed it last.
+      const { since } = release.surfaces[environment.surface] ?? { since: release.id };
+      return [since, await readinessOf(parts, state, staged, release, since)] as const;
     }),
   );
   return {
     kind: 'web',
     live: state.live,
     canHold: traffic.canHold,
-    releases: found,
+    releases: Object.fromEntries(found),
     measurements: { ...measured, freeDiskBytes },
   };
 }

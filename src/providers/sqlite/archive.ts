@@ -95,7 +95,7 @@ export function readArchive(file: string): Archive | null {
   try {
     using database = openDatabase(file, 'read', { immutable: true });
     const row = database.prepare('SELECT record FROM archive').get();
-    const record = JSON.parse(String(row?.['record'])) as ArchiveRecord;
+    const record = JSON.parse(String(row?.record)) as ArchiveRecord;
     return record.schema === 'unship.archive/1' ? { file, record } : null;
   } catch {
     // Half written by a process that was killed, or not ours: as good as not there.

@@ -8,6 +8,7 @@ import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
 import { beginWrite, breathe, isWriteAheadLog, openDatabase, rollBack } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
+import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import {
   ensureFolder,
   publishFile,
@@ -107,7 +108,7 @@ function requireIntact(database: DatabaseSync, id: string): void {
   const found = database
     .prepare('PRAGMA integrity_check(5)')
     .all()
-    .map((row) => String(row['integrity_check']));
+    .map((row) => String(row.integrity_check));
   if (found.length === 1 && found[0] === 'ok') return;
   throw new UnshipError('backup-invalid', {
     happened: `backup ${id} fails SQLite's integrity check: ${found.join('; ')}`,

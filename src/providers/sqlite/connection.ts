@@ -109,11 +109,11 @@ export function attach(database: DatabaseSync, file: string, name: string, acces
 
 /** The text encoding of a file; those attached to each other must have the same. */
 export function encodingOf(database: DatabaseSync): string {
-  return String(database.prepare('PRAGMA encoding').get()?.['encoding'] ?? 'UTF-8');
+  return String(database.prepare('PRAGMA encoding').get()?.encoding ?? 'UTF-8');
 }
 
 export function isWriteAheadLog(database: DatabaseSync): boolean {
-  return database.prepare('PRAGMA journal_mode').get()?.['journal_mode'] === 'wal';
+  return database.prepare('PRAGMA journal_mode').get()?.journal_mode === 'wal';
 }
 
 /** One number of the first row. */

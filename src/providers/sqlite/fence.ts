@@ -12,7 +12,7 @@ function hasFence(database: DatabaseSync, schema: string): boolean {
 export function checkFence(database: DatabaseSync, fence: number, schema = 'main'): void {
   if (!hasFence(database, schema)) return;
   const row = database.prepare(`SELECT max(fence) AS fence FROM ${qualified(schema, fenceTable)}`).get();
-  const seen = Number(row?.['fence'] ?? 0);
+  const seen = Number(row?.fence ?? 0);
   if (seen <= fence) return;
   throw new UnshipError('fenced-out', {
     happened: `the database was changed by a newer holder (fence ${seen}, ours is ${fence})`,
@@ -40,7 +40,7 @@ function freshCanary(): number {
 export function rowidEpoch(database: DatabaseSync, schema = 'main'): string | null {
   if (!hasFence(database, schema)) return null;
   const row = database.prepare(`SELECT rowid AS epoch FROM ${qualified(schema, fenceTable)} LIMIT 1`).get();
-  const epoch = Number(row?.['epoch'] ?? 0);
+  const epoch = Number(row?.epoch ?? 0);
   return epoch < 2 ** 40 ? null : String(epoch);
 }
 

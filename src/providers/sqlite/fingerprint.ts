@@ -72,15 +72,15 @@ function describeIndexes(
   const texts = new Map(schema.objects.map((object) => [object.name, object.sql]));
   return sorted(
     pragma(database, schemaName, 'index_list', table.name).map((index) => {
-      const name = String(index['name']);
+      const name = String(index.name);
       const text = texts.get(name) ?? null;
       const columns = pragma(database, schemaName, 'index_xinfo', name)
-        .filter((column) => column['key'] === 1)
-        .map((column) => [column['name'], column['desc'], column['coll']] as unknown as Json);
-      const needsText = index['partial'] === 1 || columns.some((column) => (column as Json[])[0] === null);
+        .filter((column) => column.key === 1)
+        .map((column) => [column.name, column.desc, column.coll] as unknown as Json);
+      const needsText = index.partial === 1 || columns.some((column) => (column as Json[])[0] === null);
       return {
         name: text === null ? null : name,
-        unique: index['unique'] as Json,
+        unique: index.unique as Json,
         columns,
         text: needsText ? normalized(text) : null,
       };

@@ -38,7 +38,7 @@ const dbmate: Ledger = {
   applied(database, _known, schema = 'main') {
     if (!exists(database, schema)) return [];
     const rows = database.prepare(`SELECT version FROM ${qualified(schema, ledgerTable)}`).all();
-    return rows.map((row) => String(row['version'])).sort(compareVersions);
+    return rows.map((row) => String(row.version)).sort(compareVersions);
   },
   add(database, version) {
     database.exec(`CREATE TABLE IF NOT EXISTS main."${ledgerTable}" (version varchar(128) primary key)`);
@@ -53,7 +53,7 @@ const dbmate: Ledger = {
     const row = database
       .prepare(`SELECT rowid AS mark FROM main."${ledgerTable}" WHERE version = ?`)
       .get(version);
-    return row === undefined ? null : String(row['mark']);
+    return row === undefined ? null : String(row.mark);
   },
 };
 
@@ -62,15 +62,15 @@ function currentVersion(database: DatabaseSync, schema: string): bigint | null {
   const row = database
     .prepare(`SELECT CAST(version AS TEXT) AS version, dirty FROM ${qualified(schema, ledgerTable)}`)
     .get();
-  if (row === undefined || !/^\d+$/.test(String(row['version']))) return null;
-  if (Number(row['dirty']) !== 0) {
+  if (row === undefined || !/^\d+$/.test(String(row.version))) return null;
+  if (Number(row.dirty) !== 0) {
     throw new UnshipError('migration-failed', {
-      happened: `the ledger says that migration ${String(row['version'])} was left half done by another tool (dirty)`,
+      happened: `the ledger says that migration ${String(row.version)} was left half done by another tool (dirty)`,
       done: 'nothing was changed',
       next: 'mend the schema by hand, clear the flag with the tool that set it, then repeat',
     });
   }
-  return BigInt(String(row['version']));
+  return BigInt(String(row.version));
 }
 
 function setCurrent(database: DatabaseSync, version: string | null): void {
@@ -112,7 +112,7 @@ const upDown: Ledger = {
   mark(database, version) {
     if (!hasTable(database, 'main', appliedTable)) return null;
     const row = database.prepare(`SELECT mark FROM main.${appliedTable} WHERE version = ?`).get(version);
-    return row === undefined ? null : String(row['mark']);
+    return row === undefined ? null : String(row.mark);
   },
 };
 
@@ -125,5 +125,5 @@ export function ledgerOf(format: MigrationFormat): Ledger {
 export function formatOfLedger(database: DatabaseSync): MigrationFormat | undefined {
   const columns = database.prepare(`PRAGMA main.table_info("${ledgerTable}")`).all();
   if (columns.length === 0) return undefined;
-  return columns.some((column) => column['name'] === 'dirty') ? 'up-down' : 'dbmate';
+  return columns.some((column) => column.name === 'dirty') ? 'up-down' : 'dbmate';
 }

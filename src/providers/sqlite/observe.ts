@@ -5,21 +5,22 @@ import { readDatabaseArtifact } from '../../surfaces/database/artifact.ts';
 import { classifyMigration } from '../../surfaces/database/compatibility.ts';
 import { compareVersions, type Migration } from '../../surfaces/database/migration-files.ts';
 import type { LookContext, Observation, Query } from '../../surfaces/surface.port.ts';
-import { backupFile, listBackups, readBackup, requireWriteAheadLog, verifyBackup } from './backups.ts';
+import { listBackups, readBackup, requireWriteAheadLog, verifyBackup } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { countDownRisk } from './down-risk.ts';
+import { checksumOf, withScratch } from './migrate.ts';
 import { backupBefore } from './replay.ts';
-import { archivesSince } from './restore.ts';
+import { baselineFor } from './restore.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 import { countRows, readSchema } from './schema.ts';
-import { checksumOf, withScratch } from './migrate.ts';
 
 /** Texts of everything that may matter, by version; git is asked only for what is not kept already. */
 async function gatherTexts(core: Core, query: Query): Promise<ReadonlyMap<string, Migration>> {
   const texts = new Map<string, Migration>();
   const add = (migrations: readonly Migration[]): void => {
-    for (const migration of migrations) if (!texts.has(migration.version)) texts.set(migration.version, migration);
+    for (const migration of migrations)
+      if (!texts.has(migration.version)) texts.set(migration.version, migration);
   };
   if (query.commit !== undefined) add(await core.texts.at(query.commit));
   const kept = core.texts.allKept();
@@ -53,7 +54,8 @@ function preImagesOf(
   if (at === -1) return 'recorded';
   const mark = ledgerFor(core, database).mark(database, migration.version);
   const archive = core.archives.ofLive(migration.version, mark);
-  if (archive !== undefined) return archive.record.tables.some((table) => table.unmatched !== null) ? 'none' : 'recorded';
+  if (archive !== undefined)
+    return archive.record.tables.some((table) => table.unmatched !== null) ? 'none' : 'recorded';
   const earlier = applied.slice(0, at);
   const before = backups.some(
     (backup) =>
@@ -107,7 +109,8 @@ async function countRisk(
   if (open.length === 0 || open.length < surplus.length) return {};
   const backup = backupBefore(core, open, applied);
   const restore = backup === undefined ? undefined : await countRestoreRisk(context, core, backup.id);
-  const written = restore === undefined ? null : new Map(restore.tables.map((table) => [table.table, table.lost]));
+  const written =
+    restore === undefined ? null : new Map(restore.tables.map((table) => [table.table, table.lost]));
   if (open.some((migration) => migration.down === null)) return restore === undefined ? {} : { restore };
   const down = await withScratch(core, async (database) => {
     const ledger = ledgerFor(core, database);
@@ -126,9 +129,8 @@ export async function countRestoreRisk(context: LookContext, core: Core, id: str
   if (record === undefined) throw new UnshipError('backup-invalid', { happened: `there is no backup ${id}` });
   await verifyBackup(context, core, id);
   return withScratch(core, async (database) => {
-    const known = core.texts.allKept().map((migration) => migration.version);
-    const archives = archivesSince(core, database, record.applied, known);
-    return countRestoreLoss(context, database, backupFile(core, id), archives);
+    const { file, archives } = baselineFor(core, database, record);
+    return countRestoreLoss(context, database, file, archives);
   });
 }
 
@@ -193,10 +195,14 @@ export async function verifySchema(
   ];
   const fingerprint = fingerprintOf(core, database);
   if (expected.fingerprint !== undefined && expected.fingerprint !== fingerprint) {
-    differences.push(`the schema is ${fingerprint.slice(0, 12)}, expected ${expected.fingerprint.slice(0, 12)}`);
+    differences.push(
+      `the schema is ${fingerprint.slice(0, 12)}, expected ${expected.fingerprint.slice(0, 12)}`,
+    );
   }
   if (differences.length === 0) {
-    return { observed: `${applied.length} migrations applied, newest ${applied.at(-1) ?? 'none'}, schema ${fingerprint.slice(0, 12)}` };
+    return {
+      observed: `${applied.length} migrations applied, newest ${applied.at(-1) ?? 'none'}, schema ${fingerprint.slice(0, 12)}`,
+    };
   }
   throw new UnshipError('schema-mismatch', { happened: `${core.file}: ${differences.join('; ')}` });
 }

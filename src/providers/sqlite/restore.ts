@@ -1,15 +1,15 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { backup as onlineBackup, type DatabaseSync } from 'node:sqlite';
+import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import { rowsLost } from '../../domain/facts.ts';
 import type { RestoreResult } from '../../surfaces/database/database.port.ts';
 import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
 import type { Archive } from './archive.ts';
 import {
+  type BackupRecord,
   backupFile,
   backupId,
-  type BackupRecord,
   completeBackup,
   readBackup,
   requireWriteAheadLog,
@@ -31,6 +31,8 @@ interface RestoreState {
   readonly backup: string;
   readonly safetyBackup: string;
   readonly rowsLost: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 interface Work {
@@ -43,18 +45,55 @@ interface Work {
   readonly stateFile: string;
 }
 
-/** Archives of the migrations applied since a backup, oldest first; null when one was not recorded. */
-export function archivesSince(
+/** What to measure the live database against, to find what was written since a backup. */
+export interface Baseline {
+  readonly file: string;
+  /** What the migrations since have done, oldest first; null when one of them was not recorded. */
+  readonly archives: readonly Archive[] | null;
+}
+
+/** What ran since a state with these versions: ups that are in the ledger, downs whose version is not. */
+function archivesSince(
   core: Core,
   database: DatabaseSync,
   applied: readonly string[],
   known: readonly string[],
 ): readonly Archive[] | null {
   const ledger = ledgerFor(core, database);
-  const before = new Set(applied);
-  const since = ledger.applied(database, known).filter((version) => !before.has(version));
-  const archives = since.map((version) => core.archives.ofLive(version, ledger.mark(database, version)));
-  return archives.every((archive) => archive !== undefined) ? archives : null;
+  const now = ledger.applied(database, known);
+  const added = now.filter((version) => !applied.includes(version));
+  const ups = added.map((version) => core.archives.ofLive(version, ledger.mark(database, version)));
+  const removed = applied.filter((version) => !now.includes(version));
+  const downs = removed.map((version) => core.archives.of(version, 'down')[0]);
+  const archives = [...ups, ...downs].filter((archive) => archive !== undefined);
+  if (archives.length < ups.length + downs.length) return null;
+  return archives.sort((a, b) => a.record.at - b.record.at);
+}
+
+/** The restore that the live database's content came from, when there was one. */
+function lastRestore(core: Core, database: DatabaseSync): RestoreState | undefined {
+  const there = database.prepare('SELECT 1 FROM main.sqlite_schema WHERE name = ?').get(restoredTable);
+  if (there === undefined) return undefined;
+  const key = String(database.prepare(`SELECT key FROM main.${restoredTable}`).get()?.key);
+  return /^[0-9a-f]+$/.test(key)
+    ? (readJson(join(core.folder, 'restores', `${key}.json`)) as RestoreState)
+    : undefined;
+}
+
+/**
+ * Writes are counted from the backup itself; but when another backup was restored since, what came before that
+ * is lost already, and only what was written after it can be lost now.
+ */
+export function baselineFor(core: Core, database: DatabaseSync, record: BackupRecord): Baseline {
+  const known = core.texts.allKept().map((migration) => migration.version);
+  const last = lastRestore(core, database);
+  const later = last !== undefined && (last.safetyBackup === record.id || last.at > record.takenAt);
+  const installed = later ? readBackup(core, last.backup) : undefined;
+  const base = installed !== undefined && existsSync(backupFile(core, installed.id)) ? installed : record;
+  return {
+    file: backupFile(core, base.id),
+    archives: later && base === record ? null : archivesSince(core, database, base.applied, known),
+  };
 }
 
 function wasRestored(database: DatabaseSync, key: string): boolean {
@@ -74,16 +113,18 @@ function stage({ context, core, record, key }: Work): string {
   copyFileSync(backupFile(core, record.id), file);
   using staged = openDatabase(file, 'write');
   raiseFence(staged, context.fence);
-  staged.exec(`CREATE TABLE IF NOT EXISTS ${restoredTable} (key TEXT NOT NULL); DELETE FROM ${restoredTable}`);
+  staged.exec(
+    `CREATE TABLE IF NOT EXISTS ${restoredTable} (key TEXT NOT NULL); DELETE FROM ${restoredTable}`,
+  );
   staged.prepare(`INSERT INTO ${restoredTable} VALUES (?)`).run(key);
   return file;
 }
 
 /** What is done under the write lock, synchronously: readers go on, writers wait, nothing else gets between. */
-function decide(work: Work, watcher: DatabaseSync, archives: readonly Archive[] | null, safety: SafetyCopy): RestoreState {
+function decide(work: Work, watcher: DatabaseSync, baseline: Baseline, safety: SafetyCopy): RestoreState {
   const { context, core, record, maximumRowsLost } = work;
   checkFence(watcher, context.fence);
-  const lost = rowsLost(countRestoreLoss(context, watcher, backupFile(core, record.id), archives));
+  const lost = rowsLost(countRestoreLoss(context, watcher, baseline.file, baseline.archives));
   if (lost > maximumRowsLost) {
     throw new UnshipError('loss-exceeds-consent', {
       happened: `restoring ${record.id} now would lose ${lost} rows; ${maximumRowsLost} were agreed to`,
@@ -96,7 +137,12 @@ function decide(work: Work, watcher: DatabaseSync, archives: readonly Archive[] 
     removeDatabase(lateCopy(core, safety.lateId));
     watcher.exec(`VACUUM main INTO ${quoteText(lateCopy(core, safety.lateId))}`);
   }
-  const state = { backup: record.id, safetyBackup: isLate ? safety.lateId : safety.id, rowsLost: lost };
+  const state = {
+    backup: record.id,
+    safetyBackup: isLate ? safety.lateId : safety.id,
+    rowsLost: lost,
+    at: context.runtime.clock.now(),
+  };
   writeFileDurably(work.stateFile, JSON.stringify(state));
   context.runtime.faults.point('sqlite.restore.before');
   return state;
@@ -121,7 +167,9 @@ function lateCopy(core: Core, id: string): string {
 /** SQLite's backup reports a lock it could not get as an error without a code. */
 function asBusy(error: unknown): unknown {
   if (isUnshipError(error)) return error;
-  return /not an error|locked|busy/i.test(messageOf(error)) ? Object.assign(new Error('locked'), { errcode: 5 }) : error;
+  return /not an error|locked|busy/i.test(messageOf(error))
+    ? Object.assign(new Error('locked'), { errcode: 5 })
+    : error;
 }
 
 /**
@@ -157,7 +205,10 @@ async function overwrite(work: Work, staged: string, decideUnderLock: () => void
   });
 }
 
-async function takeSafetyCopy({ context, core, record, key }: Work, watcher: DatabaseSync): Promise<SafetyCopy> {
+async function takeSafetyCopy(
+  { context, core, record, key }: Work,
+  watcher: DatabaseSync,
+): Promise<SafetyCopy> {
   const id = backupId(core, record.release, key, 'safety-');
   const lateId = backupId(core, record.release, key, 'safety-late-');
   const fresh = readBackup(core, id) === undefined;
@@ -168,7 +219,12 @@ async function takeSafetyCopy({ context, core, record, key }: Work, watcher: Dat
 }
 
 /** Everything after the effect; repeated after a crash it finds the same. */
-async function finish(context: LookContext, core: Core, record: BackupRecord, state: RestoreState): Promise<RestoreResult> {
+async function finish(
+  context: LookContext,
+  core: Core,
+  record: BackupRecord,
+  state: RestoreState,
+): Promise<RestoreResult> {
   if (readBackup(core, state.safetyBackup) === undefined) {
     const partial = lateCopy(core, state.safetyBackup);
     if (existsSync(partial)) singleFile(partial);
@@ -194,7 +250,8 @@ export async function restore(
 ): Promise<RestoreResult> {
   await verifyBackup(context, core, request.backup);
   const record = readBackup(core, request.backup);
-  if (record === undefined) throw new UnshipError('backup-invalid', { happened: `there is no backup ${request.backup}` });
+  if (record === undefined)
+    throw new UnshipError('backup-invalid', { happened: `there is no backup ${request.backup}` });
   requireWriteAheadLog(core);
   const key = core.environment.runtime.digest(`${context.idempotencyKey}\n${record.id}`).slice(0, 32);
   const folder = join(core.folder, 'restores');
@@ -205,19 +262,19 @@ export async function restore(
     if (wasRestored(watcher, key)) return;
     checkFence(watcher, context.fence);
     requireSpace(core.folder, 2 * liveBytes(core), 'the safety backup');
-    const known = core.texts.allKept().map((migration) => migration.version);
-    const archives = archivesSince(core, watcher, record.applied, known);
+    const baseline = baselineFor(core, watcher, record);
     const safety = await takeSafetyCopy(work, watcher);
     const staged = stage(work);
     context.progress(`restoring ${record.id}`);
     try {
-      await overwrite(work, staged, () => decide(work, watcher, archives, safety));
+      await overwrite(work, staged, () => decide(work, watcher, baseline, safety));
     } finally {
       removeDatabase(staged);
     }
     context.runtime.faults.point('sqlite.restore.after');
   });
   const state = readJson(stateFile) as RestoreState | undefined;
-  if (state === undefined) throw new UnshipError('internal', { happened: `the state of the restore ${key} is gone` });
+  if (state === undefined)
+    throw new UnshipError('internal', { happened: `the state of the restore ${key} is gone` });
   return finish(context, core, record, state);
 }

@@ -40,14 +40,14 @@ function readColumns(database: DatabaseSync, schema: string, table: string): rea
   return database
     .prepare(`PRAGMA ${quoteName(schema)}.table_xinfo(${quoteName(table)})`)
     .all()
-    .filter((row) => row['hidden'] !== 1)
+    .filter((row) => row.hidden !== 1)
     .map((row) => ({
-      name: String(row['name']),
-      type: String(row['type']),
-      notNull: row['notnull'] === 1,
-      default: row['dflt_value'] === null ? null : String(row['dflt_value']),
-      key: Number(row['pk']),
-      generated: row['hidden'] !== 0,
+      name: String(row.name),
+      type: String(row.type),
+      notNull: row.notnull === 1,
+      default: row.dflt_value === null ? null : String(row.dflt_value),
+      key: Number(row.pk),
+      generated: row.hidden !== 0,
     }));
 }
 
@@ -58,25 +58,25 @@ export function readSchema(database: DatabaseSync, schema = 'main'): Schema {
     .all();
   const listed = database.prepare(`PRAGMA ${quoteName(schema)}.table_list`).all();
   const listing = new Map(
-    listed.filter((row) => row['schema'] === schema).map((row) => [String(row['name']), row]),
+    listed.filter((row) => row.schema === schema).map((row) => [String(row.name), row]),
   );
   const tables = new Map<string, Table>();
   const objects: SchemaObject[] = [];
   for (const row of rows) {
-    const name = String(row['name']);
-    const table = String(row['tbl_name']);
-    if (isOwnName(name) || isOwnName(table) || row['sql'] === null) continue;
-    const sql = String(row['sql']);
-    if (row['type'] !== 'table') {
-      objects.push({ type: row['type'] as SchemaObject['type'], name, table, sql });
+    const name = String(row.name);
+    const table = String(row.tbl_name);
+    if (isOwnName(name) || isOwnName(table) || row.sql === null) continue;
+    const sql = String(row.sql);
+    if (row.type !== 'table') {
+      objects.push({ type: row.type as SchemaObject['type'], name, table, sql });
       continue;
     }
     const entry = listing.get(name);
     tables.set(name, {
       name,
-      kind: (entry?.['type'] ?? 'table') as Table['kind'],
-      withoutRowid: entry?.['wr'] === 1,
-      strict: entry?.['strict'] === 1,
+      kind: (entry?.type ?? 'table') as Table['kind'],
+      withoutRowid: entry?.wr === 1,
+      strict: entry?.strict === 1,
       columns: readColumns(database, schema, name),
       sql,
     });
@@ -137,7 +137,7 @@ export function countRows(
   const rows: { [table: string]: number } = {};
   for (const table of ordinaryTables(schema)) {
     const row = database.prepare(`SELECT count(*) AS n FROM ${qualified(name, table.name)}`).get();
-    rows[table.name] = Number(row?.['n'] ?? 0);
+    rows[table.name] = Number(row?.n ?? 0);
   }
   return rows;
 }

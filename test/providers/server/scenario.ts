@@ -27,7 +27,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 const content = readFileSync('content.txt', 'utf8').trim();
 if (content === 'broken') { console.error('the build is broken'); process.exit(2); }
 if (content === 'endless') setInterval(() => {}, 1000);
-if (content === 'talkative') for (;;) console.log('x'.repeat(100_000));
+if (content === 'talkative') {
+  const talk = () => process.stdout.write('x'.repeat(100_000), () => setImmediate(talk));
+  talk();
+  setInterval(() => {}, 1000);
+}
 writeFileSync('built.txt', content);
 mkdirSync('public', { recursive: true });
 writeFileSync('public/index.html', process.env.UNSHIP_RELEASE);

@@ -1,0 +1,106 @@
+import { type Figures, isMeasured, type Report, type Target, type Unmeasured } from './report.ts';
+
+/** The figures of one benchmark as plain text for a terminal. */
+export function summary(report: Report): string {
+  const lines = rows(report).map(
+    ([name, figures]) =>
+      `  ${name.padEnd(14)} ${isMeasured(figures) ? figureText(figures) : Object.entries(figures).join(': ')}`,
+  );
+  const targets = report.targets.map(
+    (target) => `  ${target.met ? 'met   ' : 'MISSED'} ${targetText(target)}`,
+  );
+  return [
+    `${report.name}: ${report.rounds} rounds, ${report.tookSeconds} s`,
+    ...lines,
+    ...(targets.length > 0 ? ['targets', ...targets] : []),
+  ].join('\n');
+}
+
+/** `RESULTS.md`. */
+export function resultsPage(reports: readonly Report[]): string {
+  const [first] = reports;
+  if (first === undefined) return '';
+  const { machine } = first;
+  const busy = Math.max(...reports.map((report) => report.machine.loadBefore));
+  return `${[
+    '# Benchmark results',
+    `Written by \`npm run bench\`${first.quick ? ' `-- --quick`: few rounds, a look rather than a measurement' : ''}. Do not edit.`,
+    [
+      `- Date: ${first.date}`,
+      `- Machine: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGb} GB; ${machine.system}`,
+      `- Node: ${machine.node}`,
+      `- Load average before the benchmarks: at most ${busy}${busy > 1 ? '. **The machine was busy with other work: the times are too long, for everybody**' : ''}`,
+    ].join('\n'),
+    ...reports.map(section),
+  ].join('\n\n')}\n`;
+}
+
+function section(report: Report): string {
+  return [
+    `## ${report.name}`,
+    `${report.rounds} rounds, ${report.tookSeconds} s in all.`,
+    report.method.map((line) => `- ${line}`).join('\n'),
+    figureTable(report),
+    ratioText(report),
+    targetTable(report.targets),
+    Object.entries(report.about)
+      .map(([name, text]) => `- **${name}**: ${text}`)
+      .join('\n'),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function rows(report: Report): readonly (readonly [name: string, figures: Figures | Unmeasured])[] {
+  return [
+    ['ours', report.ours],
+    ...(report.oursCold === undefined ? [] : [['oursCold', report.oursCold] as const]),
+    ...Object.entries(report.peers),
+  ];
+}
+
+function figureText(figures: Figures): string {
+  return Object.entries(figures)
+    .filter(([, value]) => typeof value === 'number')
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+}
+
+function figureTable(report: Report): string {
+  const all = rows(report);
+  const names = [
+    ...new Set(
+      all.flatMap(([, figures]) =>
+        isMeasured(figures) ? Object.keys(figures).filter((name) => typeof figures[name] === 'number') : [],
+      ),
+    ),
+  ];
+  const line = ([name, figures]: readonly [string, Figures | Unmeasured]): string =>
+    isMeasured(figures)
+      ? `| ${name} | ${names.map((column) => (figures[column] ?? '') as number | string).join(' | ')} |`
+      : `| ${name} | ${Object.entries(figures).join(': ').replaceAll(/\s+/g, ' ')} |`;
+  return [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---:|').join('')}`, ...all.map(line)].join(
+    '\n',
+  );
+}
+
+function ratioText({ ratios }: Report): string {
+  const parts = Object.entries(ratios).map(([peer, ratio]) => `${ratio} × ${peer}`);
+  return parts.length === 0 ? '' : `Ours, of the first figure: ${parts.join(', ')}.`;
+}
+
+function targetTable(targets: readonly Target[]): string {
+  if (targets.length === 0) return '';
+  return [
+    '| target | limit | measured | |',
+    '|---|---:|---:|---|',
+    ...targets.map(
+      ({ what, limit, measured, unit, met }) =>
+        `| ${what} | ${limit} ${unit} | ${measured} ${unit} | ${met ? 'met' : '**missed**'} |`,
+    ),
+  ].join('\n');
+}
+
+function targetText({ what, limit, measured, unit }: Target): string {
+  return `${what}: ${measured} ${unit}, limit ${limit} ${unit}`;
+}

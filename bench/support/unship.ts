@@ -1,0 +1,86 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { disposeGateway } from '../../src/providers/server/gateway-switch.ts';
+import { log } from './log.ts';
+import { type Command, runWell } from './processes.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+
+/** unship as it is published, built for this bench and used by nobody else. */
+export interface Built {
+  /** Its own cache of compiled code, so that every run begins with a cold one and warms it itself. */
+  readonly environment: { readonly [name: string]: string };
+  readonly program: string;
+  readonly bundleBytes: number;
+  /** `unship PARTS`. */
+  command(parts: readonly string[], cwd: string): Command;
+  remove(): void;
+}
+
+/** Laid out as the package is: `bin/` beside `dist/`, so that the bundle is what runs; the checkout's `dist/` stays as it is. */
+export async function buildUnship(): Promise<Built> {
+  const folder = mkdtempSync(join(tmpdir(), 'unship-bench-program-'));
+  log('building unship (scripts/build.ts): what is measured is the bundle');
+  try {
+    await runWell({
+      program: process.execPath,
+      arguments: [join(project, 'scripts', 'build.ts'), '--out', join(folder, 'dist')],
+      withinMs: 120_000,
+    });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+  cpSync(join(project, 'bin'), join(folder, 'bin'), { recursive: true });
+  cpSync(join(project, 'package.json'), join(folder, 'package.json'));
+  const environment = { XDG_CACHE_HOME: join(folder, 'cache') };
+  mkdirSync(environment.XDG_CACHE_HOME);
+  const program = join(folder, 'bin', 'unship.js');
+  return {
+    environment,
+    program,
+    bundleBytes: statSync(join(folder, 'dist', 'cli.js')).size,
+    command: (parts, cwd) => ({
+      program: process.execPath,
+      arguments: [program, ...parts],
+      cwd,
+      environment,
+    }),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** The state folder of the measured application, and where its gateway listens for commands. */
+export function endGateway(stateFolder: string): Promise<void> {
+  return disposeGateway(join(stateFolder, 'bench-app', 'production', 'surfaces', 'web', 'gateway'));
+}
+
+export interface ConfigurationOptions {
+  readonly port: number;
+  /** What becomes of the release that no longer serves. */
+  readonly previous: 'keep' | 'stop';
+  readonly bake: string;
+}
+
+/** One web surface behind the gateway; the bad release is well by its health check, as such releases are. */
+export function configurationText({ port, previous, bake }: ConfigurationOptions): string {
+  const web = {
+    provider: 'server',
+    kind: 'web',
+    options: {
+      start: 'node dist/server.mjs',
+      health: '/health',
+      previous,
+      switch: { gateway: { port } },
+    },
+  };
+  const production = {
+    surfaces: { web },
+    checks: [{ http: '/health' }],
+    rehearsal: 'off',
+    guard: { bake, every: '500ms' },
+  };
+  return `${JSON.stringify({ name: 'bench-app', environments: { production } }, null, 2)}\n`;
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type TestContext, test } from 'node:test';
+import { detect } from '../../src/config/detect.ts';
+import { runProgram } from '../cli/program.ts';
+
+function project(context: TestContext, files: { readonly [path: string]: string }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'unship-init-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    if (text === 'sqlite') new DatabaseSync(join(folder, path)).exec('CREATE TABLE entries (id INTEGER)');
+    else writeFileSync(join(folder, path), text);
+  }
+  return folder;
+}
+
+const vault = {
+  'package.json': JSON.stringify({
+    name: '@inner/scribe-vault',
+    scripts: { build: 'x', start: 'node server.mjs' },
+  }),
+  'server.mjs': `if (request.url === '/healthz') answer(200);`,
+  'desktop/package.json': JSON.stringify({
+    version: '1.0.0',
+    devDependencies: { electron: '1', 'electron-builder': '1' },
+  }),
+  'desktop/electron-builder.yml':
+    'publish:\n  # provider: github\n  - provider: generic\n    url: https://updates.example.com/vault\ndirectories:\n  output: out\n',
+  'migrations/0001_entries.sql':
+    '-- migrate:up\nCREATE TABLE entries (id);\n-- migrate:down\nDROP TABLE entries;\n',
+  'data/vault.db': 'sqlite',
+  'data/cache.db': 'not a database, whatever its name says',
+  '.env.example': 'PORT=1\nVAULT_DB=data/vault.db\n',
+};
+
+test('init finds web, desktop and database, says from what, writes a configuration that loads', async (context) => {
+  const folder = project(context, { ...vault, '.gitignore': 'node_modules' });
+  const first = await runProgram(folder, ['init']);
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stderr, /^Found {5}web {6}package\.json: build, start +server$/m);
+  assert.match(first.stderr, /desktop {2}desktop\/electron-builder\.yml: generic +feed$/m);
+  assert.match(first.stderr, /vault {4}migrations\/ \(dbmate\), data\/vault\.db +sqlite$/m);
+  assert.equal(first.stdout, 'Wrote     unship.config.ts, .gitignore\nNext      unship doctor\n');
+  assert.equal(readFileSync(join(folder, '.gitignore'), 'utf8'), 'node_modules\n.unship/\n');
+  assert.equal(statSync(join(folder, 'unship.config.ts')).mode & 0o777, 0o644);
+  const config = await runProgram(folder, ['config', '--json']);
+  const { definition } = JSON.parse(config.stdout) as { readonly definition: unknown };
+  assert.deepEqual(definition, {
+    name: 'scribe-vault',
+    environments: {
+      production: {
+        checks: [{ http: '/healthz', status: 200 }],
+        surfaces: {
+          web: {
+            provider: 'server',
+            kind: 'web',
+            options: { health: '/healthz', switch: { gateway: { port: 8080 } } },
+          },
+          desktop: {
+            provider: 'feed',
+            kind: 'desktop',
+            options: {
+              root: 'desktop',
+              artifacts: 'desktop/out',
+              folder: 'updates',
+              url: 'https://updates.example.com/vault',
+            },
+          },
+          vault: {
+            provider: 'sqlite',
+            kind: 'database',
+            options: { file: 'data/vault.db', migrations: 'migrations', environment: 'VAULT_DB' },
+          },
+        },
+      },
+    },
+  });
+});
+
+test('init never overwrites, and says so before it asks anything', async (context) => {
+  const folder = project(context, { ...vault, 'unship.config.mjs': 'export default 1;' });
+  const { code, stderr } = await runProgram(folder, ['init', '--yes']);
+  assert.equal(code, 3);
+  assert.match(stderr, /already-there/);
+  assert.equal(readFileSync(join(folder, 'unship.config.mjs'), 'utf8'), 'export default 1;');
+  assert.throws(() => statSync(join(folder, 'unship.config.ts')));
+});
+
+test('init --dry-run writes nothing', async (context) => {
+  const folder = project(context, vault);
+  const { code, stdout } = await runProgram(folder, ['init', '--dry-run']);
+  assert.equal(code, 0);
+  assert.match(stdout, /defineApplication\(\{[\s\S]*Nothing was written\.\n$/);
+  assert.throws(() => statSync(join(folder, 'unship.config.ts')));
+});
+
+test('init says what it saw and cannot take back yet, and writes nothing when that is all', async (context) => {
+  const folder = project(context, {
+    'package.json': JSON.stringify({ dependencies: { pg: '8' } }),
+    'vercel.json': '{}',
+    'netlify.toml': '',
+    'prisma/schema.prisma': '',
+  });
+  const { code, stderr } = await runProgram(folder, ['init']);
+  assert.equal(code, 2);
+  for (const seen of [
+    /vercel\.json: Vercel project/,
+    /Netlify site/,
+    /Prisma migrations/,
+    /PostgreSQL database/,
+  ]) {
+    assert.match(stderr, seen);
+  }
+  assert.throws(() => statSync(join(folder, 'unship.config.ts')));
+});
+
+test('detection: several packages get names of their own, code that is no health check is none', (context) => {
+  const start = JSON.stringify({ scripts: { start: 'x' } });
+  const folder = project(context, {
+    'package.json': '{"name":"Ünsafe Name!"}',
+    'apps/web/package.json': start,
+    'packages/web/package.json': start,
+    'apps/web/index.js': `const path = "/healthy-food";`,
+    'apps/web/node_modules/x/index.js': `"/health"`,
+  });
+  const { name, findings } = detect(folder);
+  assert.equal(name, 'nsafe-name');
+  assert.deepEqual(
+    findings.map((one) => (one.kind === 'web' ? [one.surface, one.root, one.health] : one.kind)),
+    [
+      ['web', 'apps/web', null],
+      ['web-2', 'packages/web', null],
+    ],
+  );
+});
+
+test('detection: up-down migrations, and electron-builder in package.json with another host', (context) => {
+  const folder = project(context, {
+    'package.json': JSON.stringify({
+      devDependencies: { electron: '1', 'electron-builder': '1' },
+      build: { publish: { provider: 'github' } },
+    }),
+    'db/migrations/1_a.up.sql': 'CREATE TABLE a (b);',
+    'app.sqlite': 'sqlite',
+  });
+  const { findings } = detect(folder);
+  assert.deepEqual(findings, [
+    { kind: 'unsupported', evidence: 'package.json: github', what: 'desktop updates from github' },
+    {
+      kind: 'database',
+      surface: 'app',
+      evidence: 'db/migrations/ (up-down), app.sqlite',
+      provider: 'sqlite',
+      file: 'app.sqlite',
+      migrations: 'db/migrations',
+      format: 'up-down',
+      variable: null,
+    },
+  ]);
+});

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { channelOptions, surfaceOptions } from '../../src/config/provider-schema.ts';
+import type { ChannelDefinition, SurfaceDefinition } from '../../src/domain/definition.ts';
+import { secret } from '../../src/index.ts';
+import { type FeedOptions, feed } from '../../src/providers/feed/options.ts';
+import { type ServerOptions, server } from '../../src/providers/server/options.ts';
+import { type SlackOptions, slack } from '../../src/providers/slack/options.ts';
+import { type SqliteOptions, sqlite } from '../../src/providers/sqlite/options.ts';
+
+/** Every option of a type, with a value; the compiler says when one was added to the type. */
+const everyServerOption: Required<ServerOptions> = {
+  root: 'web',
+  install: ['npm', 'ci'],
+  build: false,
+  start: 'node server.js',
+  environment: { NODE_ENV: 'production' },
+  health: '/health',
+  startWithin: '30s',
+  drain: '10s',
+  buildWithin: '15m',
+  previous: { standby: 'SIGUSR1', wake: 'SIGUSR2' },
+  keepOnDisk: 5,
+  switch: { gateway: { port: 8080, host: '127.0.0.1' } },
+};
+const everySqliteOption: Required<SqliteOptions> = {
+  file: 'vault.db',
+  migrations: 'migrations',
+  format: 'dbmate',
+  environment: 'VAULT_DB',
+  secondLocation: '/mnt/backups',
+  keepBackups: 10,
+};
+const everyFeedOption: Required<FeedOptions> = {
+  root: 'desktop',
+  folder: '/srv/updates',
+  artifacts: 'dist/{version}',
+  build: ['npm', 'run', 'dist'],
+  standby: 'dist/{commit}',
+  url: 'https://updates.example.com/',
+};
+const everySlackOption: Required<SlackOptions> = { webhook: secret('SLACK_WEBHOOK') };
+
+const definitions: readonly (SurfaceDefinition<object> | ChannelDefinition<object>)[] = [
+  server(everyServerOption),
+  server({ switch: { symlink: '/srv/live', folder: 'dist', url: 'http://localhost/' } }),
+  server({
+    switch: { commands: { activate: 'bin/on', live: ['bin/live'] }, url: 'http://x/' },
+    previous: 'stop',
+  }),
+  sqlite(everySqliteOption),
+  sqlite({ file: 'vault.db' }),
+  feed(everyFeedOption),
+  slack(everySlackOption),
+];
+
+test('the schemas take every option that the types of the providers have', () => {
+  for (const { provider, options } of definitions) {
+    const schema = (surfaceOptions[provider] ?? channelOptions[provider])?.options;
+    const result = schema?.safeParse(options);
+    assert.deepEqual(result?.success === true ? [] : result?.error.issues, [], provider);
+  }
+});
+
+test('and none that they do not have', () => {
+  for (const { provider, options } of definitions) {
+    const schema = (surfaceOptions[provider] ?? channelOptions[provider])?.options;
+    assert.equal(schema?.safeParse({ ...options, invented: 1 }).success, false, provider);
+  }
+});

@@ -1,0 +1,4 @@
+import { databaseContract } from '../../../src/testing/database-contract.ts';
+import { makeWorld } from './world.ts';
+
+databaseContract('sqlite', () => makeWorld());
