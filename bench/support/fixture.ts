@@ -13,6 +13,8 @@ export function peerProgram(name: string): string {
 /** A copy of the measured application's sources. */
 export function copyApplication(folder: string, release: 'good' | 'bad'): void {
   cpSync(join(fixture, 'app'), folder, { recursive: true });
+  // Not in the fixture: there it would speak to this repository.
+  writeFileSync(join(folder, '.gitignore'), 'dist/\nnode_modules/\n');
   writeRelease(folder, release);
 }
 
@@ -28,7 +30,6 @@ export async function buildApplication(folder: string): Promise<void> {
 /** A repository with the good release in its first commit and the bad one in its second, checked out. */
 export async function makeRepository(folder: string): Promise<{ good: string; bad: string }> {
   copyApplication(folder, 'good');
-  writeFileSync(join(folder, '.gitignore'), 'dist/\nnode_modules/\n');
   await git(folder, ['init', '--quiet', '--initial-branch=main']);
   const good = await commitAll(folder, 'good');
   writeRelease(folder, 'bad');

@@ -52,35 +52,7 @@ export async function buildUnship(): Promise<Built> {
   };
 }
 
-/** The state folder of the measured application, and where its gateway listens for commands. */
-export function endGateway(stateFolder: string): Promise<void> {
-  return disposeGateway(join(stateFolder, 'bench-app', 'production', 'surfaces', 'web', 'gateway'));
-}
-
-export interface ConfigurationOptions {
-  readonly port: number;
-  /** What becomes of the release that no longer serves. */
-  readonly previous: 'keep' | 'stop';
-  readonly bake: string;
-}
-
-/** One web surface behind the gateway; the bad release is well by its health check, as such releases are. */
-export function configurationText({ port, previous, bake }: ConfigurationOptions): string {
-  const web = {
-    provider: 'server',
-    kind: 'web',
-    options: {
-      start: 'node dist/server.mjs',
-      health: '/health',
-      previous,
-      switch: { gateway: { port } },
-    },
-  };
-  const production = {
-    surfaces: { web },
-    checks: [{ http: '/health' }],
-    rehearsal: 'off',
-    guard: { bake, every: '500ms' },
-  };
-  return `${JSON.stringify({ name: 'bench-app', environments: { production } }, null, 2)}\n`;
+/** Ends the gateway of an environment's web surface and all that it runs. `folder` is the environment's state. */
+export function endGateway(folder: string): Promise<void> {
+  return disposeGateway(join(folder, 'surfaces', 'web', 'gateway'));
 }

@@ -16,9 +16,14 @@ import { unship } from './unship.ts';
 
 const peers: readonly Contender[] = [pointerFlip, haproxy, pm2, capistrano, manual];
 
+interface Rounds {
+  readonly full: number;
+  readonly quick: number;
+}
+
 /** Rounds of everybody; and of the cold way back, which is looked at more often for what it drops. */
-const roundsOf = { full: 9, quick: 3 } as const;
-const coldRoundsOf = { full: 20, quick: 5 } as const;
+const roundsOf: Rounds = { full: 9, quick: 3 };
+const coldRoundsOf: Rounds = { full: 20, quick: 5 };
 
 /** One contender on its way through the rounds. */
 interface Entrant {

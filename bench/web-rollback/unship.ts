@@ -1,9 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commitAll, copyApplication, git, writeRelease } from '../support/fixture.ts';
+import { makeEnvironment } from '../support/environment.ts';
 import { untilServed } from '../support/http.ts';
-import { type Command, freePort, run, runWell, until } from '../support/processes.ts';
-import { type Built, configurationText, endGateway } from '../support/unship.ts';
+import { run, until } from '../support/processes.ts';
+import type { Built } from '../support/unship.ts';
 import type { Contender } from './contender.ts';
 
 /**
@@ -12,44 +12,36 @@ import type { Contender } from './contender.ts';
  */
 export function unship(built: Built, previous: 'keep' | 'stop'): Contender {
   return {
-    name: previous === 'keep' ? 'unship' : 'unship-cold',
+    name: previous === 'keep' ? 'ours' : 'oursCold',
     what:
       previous === 'keep'
         ? '`unship rollback --yes` during the watch of the bad release; the good one is still running behind the gateway (the default)'
         : 'the same with `previous: stop`: the good release is on disk and is started first',
     prepare: async (cleanup) => {
-      const folder = cleanup.folder();
-      const repository = join(folder, 'app');
-      const state = join(folder, 'state');
-      const port = await freePort();
-      const command = (...parts: string[]): Command =>
-        built.command([...parts, '--yes', '--state-dir', state], repository);
-      mkdirSync(state, { mode: 0o700 });
-      const good = await makeRepository(repository, { port, previous });
       let watched: Promise<unknown> = Promise.resolve();
+      // After the gateway's end, which makes it fail if it has not ended by then.
+      cleanup.defer(() => watched.then(() => undefined));
+      const { folder, port, command, commitBad } = await makeEnvironment(built, cleanup, { previous });
       let round = 0;
-      cleanup.defer(async () => {
-        await endGateway(state);
-        await watched;
-      });
-      await runWell(command('release'));
-      await untilServed(port, 'good');
       return {
         port,
         release: async () => {
           // The last one sees that it was superseded, and ends.
           await watched;
           round += 1;
-          // Beside the other bad ones, not after them: those commits are quarantined.
-          await git(repository, ['checkout', '--quiet', good]);
-          writeRelease(repository, 'bad', `round ${round}`);
-          const configuration = configurationText({ port, previous, bake: '1h' });
-          writeFileSync(join(repository, 'unship.config.json'), configuration);
-          await commitAll(repository, `bad ${round}`);
+          await commitBad(`round ${round}`, '1h');
           const events = join(folder, `events-${round}`);
-          watched = run(command('release', '--events', events)).catch(() => undefined);
-          await untilServed(port, 'bad');
-          await until(`the watch of bad release ${round}`, () => isSettled(events));
+          const ended = run({ ...command('release', '--events', events), withinMs: 300_000 });
+          watched = ended.catch(() => undefined);
+          const early = ended.then(({ code, output }) => {
+            throw new Error(`unship release ended with ${code}\n${output}`);
+          });
+          early.catch(() => undefined);
+          await Promise.race([early, untilServed(port, 'bad')]);
+          await Promise.race([
+            early,
+            until(`the watch of bad release ${round}`, () => isUnderWatch(events)),
+          ]);
         },
         rollback: [command('rollback')],
       };
@@ -58,20 +50,9 @@ export function unship(built: Built, previous: 'keep' | 'stop'): Contender {
 }
 
 /** The previous release has been kept or stopped, and the watch is on. */
-function isSettled(events: string): boolean {
+function isUnderWatch(events: string): boolean {
   const lines = readFileSync(events, 'utf8').split('\n');
   const has = (step: string, state: string): boolean =>
     lines.some((line) => line.includes(`"step":"${step}"`) && line.includes(`"state":"${state}"`));
   return has('web.retire', 'verified') && has('unship.watch', 'progress');
-}
-
-async function makeRepository(
-  folder: string,
-  options: { readonly port: number; readonly previous: 'keep' | 'stop' },
-): Promise<string> {
-  copyApplication(folder, 'good');
-  writeFileSync(join(folder, '.gitignore'), 'dist/\nnode_modules/\n');
-  writeFileSync(join(folder, 'unship.config.json'), configurationText({ ...options, bake: '1s' }));
-  await git(folder, ['init', '--quiet', '--initial-branch=main']);
-  return await commitAll(folder, 'good');
 }

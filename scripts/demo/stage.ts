@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -42,6 +42,8 @@ export class Stage {
     this.port = port;
     this.#environment = {
       ...process.env,
+      // The application runs on the Node that this runs on, whatever else the machine has.
+      PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`,
       XDG_STATE_HOME: join(folder, 'state'),
       VAULT_DB: this.database,
       VAULT_FEED: this.feed,
@@ -137,7 +139,7 @@ export class Stage {
 
   /** Ends the gateway (and with it the application) and removes the folder. */
   async end(): Promise<void> {
-    await this.unship(['serve', '--stop', '--yes']).catch(() => undefined);
+    await this.unship(['serve', 'stop', '--yes']).catch(() => undefined);
     await rm(this.folder, { recursive: true, force: true });
   }
 }

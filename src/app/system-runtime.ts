@@ -47,24 +47,24 @@ const noFaults: Faults = { point: () => {} };
 
 /**
  * Faults for the torture test, asked for by `UNSHIP_FAULTS`: `record:FILE` writes the name of every place
- * passed, `kill:N` ends this process with SIGKILL at the N-th. Anything else, and production, does nothing.
+ * passed, `kill:N` ends this process with SIGKILL at the N-th; a comma joins them. Anything else, and production,
+ * does nothing.
  */
 export function faultsFromEnvironment(value: string | undefined): Faults {
-  const [what, argument] = splitOnce(value ?? '');
-  if (what === 'record') return { point: (name) => appendFileSync(argument, `${name}\n`) };
-  if (what !== 'kill') return noFaults;
-  let left = Number(argument);
-  return {
-    point: () => {
-      left -= 1;
-      if (left === 0) process.kill(process.pid, 'SIGKILL');
-    },
-  };
+  const points = (value ?? '').split(',').flatMap((part) => faultPoint(part) ?? []);
+  return points.length === 0 ? noFaults : { point: (name) => points.forEach((point) => point(name)) };
 }
 
-function splitOnce(text: string): readonly [string, string] {
+function faultPoint(text: string): Faults['point'] | undefined {
   const at = text.indexOf(':');
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+  const [what, argument] = [text.slice(0, at), text.slice(at + 1)];
+  if (what === 'record') return (name) => appendFileSync(argument, `${name}\n`);
+  if (what !== 'kill') return undefined;
+  let left = Number(argument);
+  return () => {
+    left -= 1;
+    if (left === 0) process.kill(process.pid, 'SIGKILL');
+  };
 }
 
 /** Start time in clock ticks since boot, as the kernel counts it; null when the process is not there. */

@@ -17,7 +17,7 @@ export function planned(answer: Plan | Refusal): Plan {
 }
 
 /** Commits and health of the releases in a plan, for the screen; the plan itself only names them. */
-export async function releasesOf(application: Application, plan: Plan): Promise<readonly Release[]> {
+async function releasesOf(application: Application, plan: Plan): Promise<readonly Release[]> {
   if (plan.from === null && plan.to === null) return [];
   const recent = await application.releases(100);
   return recent.filter((release) => release.id === plan.from || release.id === plan.to);
@@ -40,7 +40,7 @@ export async function planAnswer(
 }
 
 /** Commands that are shown must work as they stand, so they name the environment when it was named. */
-export function withEnvironment(context: CommandContext, command: string): string {
+function withEnvironment(context: CommandContext, command: string): string {
   const name = context.options.text('env');
   return name === undefined ? command : `${command} --env ${name}`;
 }

@@ -6,12 +6,12 @@ import { usage } from './parse.ts';
 import { declined } from './prompt.ts';
 
 /** Whether the plan can lose anything; what was not counted counts as a loss. */
-export function losesData(plan: Plan): boolean {
+function losesData(plan: Plan): boolean {
   return plan.rowsLost > 0 || plan.lossUncertain;
 }
 
 /** `1,392 rows`, `rows that could not be counted`, `at least 12 rows`. */
-export function lossText(plan: Plan): string {
+function lossText(plan: Plan): string {
   if (!plan.lossUncertain) return `${count(plan.rowsLost)} row${plan.rowsLost === 1 ? '' : 's'}`;
   return plan.rowsLost === 0 ? 'rows that could not be counted' : `at least ${count(plan.rowsLost)} rows`;
 }

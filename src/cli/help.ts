@@ -15,7 +15,7 @@ export function usageOf(command: CommandSpecification): string {
 }
 
 /** `-m, --reason TEXT`. */
-export function spelling(option: OptionSpecification): string {
+function spelling(option: OptionSpecification): string {
   const short = option.short === undefined ? '    ' : `-${option.short}, `;
   return `${short}--${option.name}${option.value === undefined ? '' : ` ${option.value}`}`;
 }

@@ -1,7 +1,7 @@
 import type { CommandModule } from './context.ts';
 
 /** What can be completed in a value's place. */
-export type ValueKind = 'releases' | 'runs' | 'surfaces' | 'environments' | 'files' | 'folders' | 'slugs';
+type ValueKind = 'releases' | 'runs' | 'surfaces' | 'environments' | 'files' | 'folders' | 'slugs';
 
 export interface OptionSpecification {
   readonly name: string;

@@ -1,52 +1,5 @@
-import type { CommandSpecification, OptionSpecification } from './specification.ts';
-
-const only: OptionSpecification = {
-  name: 'only',
-  value: 'S,...',
-  kind: 'surfaces',
-  summary: 'only these surfaces: web,desktop',
-};
-const reason: OptionSpecification = {
-  name: 'reason',
-  short: 'm',
-  value: 'TEXT',
-  summary: 'why; stands in the timeline and the post-mortem',
-};
-const details: OptionSpecification = { name: 'details', summary: 'every step, every table' };
-const planHash: OptionSpecification = {
-  name: 'plan',
-  value: 'HASH',
-  summary: 'run exactly the plan that was shown, else refuse',
-};
-const acceptLoss: OptionSpecification = {
-  name: 'accept-data-loss',
-  value: 'HASH',
-  summary: 'consent to the loss that this plan showed',
-};
-const takeOver: OptionSpecification = {
-  name: 'take-over',
-  summary: 'take the environment from an owner that lives but hangs',
-};
-const limit: OptionSpecification = { name: 'limit', value: 'N', summary: 'at most so many; default 20' };
-const strategy: OptionSpecification = {
-  name: 'strategy',
-  value: 'NAME',
-  kind: ['keep-schema', 'migrate-down', 'restore-with-salvage', 'restore'],
-  summary: 'how the database goes back; default the first that is possible',
-};
-const to: OptionSpecification = {
-  name: 'to',
-  value: 'R',
-  kind: 'releases',
-  summary: 'the same as the argument R',
-};
-const surface: OptionSpecification = {
-  name: 'surface',
-  value: 'S',
-  kind: 'surfaces',
-  summary: 'which one, where there are several',
-};
-const execution: readonly OptionSpecification[] = [planHash, acceptLoss, takeOver, reason, details];
+import { details, execution, limit, only, strategy, surface, takeOver, to } from './shared-options.ts';
+import type { CommandSpecification } from './specification.ts';
 
 /**
  * Every command there is. Parser, help, man page and completion are made from this and from nothing else, so

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
-import { dependsOn, type Finding, listFolder, readPackage } from './detect.ts';
+import { dependsOn, type Finding, listFolder, readPackage } from './evidence.ts';
 
 const migrationFolders = ['migrations', 'db/migrations', 'database/migrations', 'sql/migrations'];
 const databaseFolders = ['.', 'data', 'db', 'database', 'var', 'storage'];

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { dependsOn, type Finding, listFolder, readPackage } from './detect.ts';
+import { dependsOn, type Finding, listFolder, readPackage } from './evidence.ts';
 
 const builderFile = /^electron-builder\.(yml|yaml|json|json5|toml|js|cjs|mjs|ts)$/;
 

@@ -8,7 +8,7 @@ import { UnshipError } from '../domain/errors.ts';
  * `import 'unship'` in a configuration means the program that is running, whatever is installed there: under
  * `npx` nothing is, and a second copy could be another version.
  */
-export function programEntry(specifier: string): string | undefined {
+function programEntry(specifier: string): string | undefined {
   if (specifier === 'unship') return entry('index');
   const provider = /^unship\/providers\/([a-z0-9-]+)$/.exec(specifier)?.[1];
   if (provider === undefined) return undefined;

@@ -31,7 +31,7 @@ const secretReference = z.strictObject(
 
 const signalName = z.string().check(z.regex(/^SIG[A-Z0-9+]+$/, 'name a signal such as SIGUSR2'));
 
-export const serverOptions: z.ZodMiniType = z.strictObject({
+const serverOptions = z.strictObject({
   root: z.optional(text),
   install: z.optional(z.union([command, z.literal(false)])),
   build: z.optional(z.union([command, z.literal(false)])),
@@ -55,7 +55,7 @@ export const serverOptions: z.ZodMiniType = z.strictObject({
   ]),
 });
 
-export const sqliteOptions: z.ZodMiniType = z.strictObject({
+const sqliteOptions = z.strictObject({
   file: text,
   migrations: z.optional(text),
   format: z.optional(z.enum(['dbmate', 'up-down'])),
@@ -66,7 +66,7 @@ export const sqliteOptions: z.ZodMiniType = z.strictObject({
   keepBackups: z.optional(count),
 });
 
-export const feedOptions: z.ZodMiniType = z.strictObject({
+const feedOptions = z.strictObject({
   root: z.optional(text),
   folder: text,
   artifacts: text,
@@ -75,7 +75,7 @@ export const feedOptions: z.ZodMiniType = z.strictObject({
   url: z.optional(url),
 });
 
-export const slackOptions: z.ZodMiniType = z.strictObject({ webhook: secretReference });
+const slackOptions = z.strictObject({ webhook: secretReference });
 
 export const surfaceOptions: {
   readonly [provider: string]: {

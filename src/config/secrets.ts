@@ -4,7 +4,7 @@ import { isSecretReference, Secret, type SecretReference } from '../domain/secre
 export type ProcessEnvironment = { readonly [name: string]: string | undefined };
 
 /** Shorter ones can't be masked without blanking ordinary words, and protect nothing. */
-export const shortestSecret = 8;
+const shortestSecret = 8;
 
 /**
  * The value behind a reference. It comes from the environment only: never from arguments, which every process

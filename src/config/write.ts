@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { UnshipError } from '../domain/errors.ts';
-import type { Detection, Finding } from './detect.ts';
+import type { Detection, Finding } from './evidence.ts';
 import { configurationNames } from './load.ts';
 
 /** What can't be told from files, and is asked. */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { detect } from '../../src/config/detect.ts';
+import { writeConfiguration } from '../../src/config/write.ts';
 import { runProgram } from '../cli/program.ts';
 
 function project(context: TestContext, files: { readonly [path: string]: string }): string {
@@ -161,4 +162,11 @@ test('detection: up-down migrations, and electron-builder in package.json with a
       variable: null,
     },
   ]);
+});
+
+test('a link in the place of the configuration is not written through', (context) => {
+  const folder = project(context, { 'package.json': '{}' });
+  symlinkSync(join(folder, 'elsewhere.ts'), join(folder, 'unship.config.ts'));
+  assert.throws(() => writeConfiguration(folder, 'export default 1;'), { slug: 'already-there' });
+  assert.throws(() => statSync(join(folder, 'elsewhere.ts')));
 });

@@ -194,7 +194,7 @@ describe('gateway', () => {
       assert.match(error.details.happened, /can not start: no database/);
       return true;
     });
-    const unhealthy = { ...gateway.spec('r3', { UNHEALTHY: '1' }), startWithinMs: 500 };
+    const unhealthy = { ...gateway.spec('r3', { UNHEALTHY: '1' }), startWithinMs: 3_000 };
     await assert.rejects(
       gateway.send({ command: 'start', fence: 1, spec: unhealthy }),
       (error: UnshipError) => {

@@ -55,6 +55,7 @@ export interface RunRow {
   readonly id: number;
   readonly kind: PlanKind;
   readonly status: RunStatus;
+  readonly to: string | null;
 }
 
 export type Surfaces = 'web' | 'web-and-database' | 'all';
@@ -336,7 +337,7 @@ export class World {
   /** Oldest first. */
   runs(environment?: string): readonly RunRow[] {
     return this.readState(
-      (database) => database.prepare('select id, kind, status from runs order by id').all(),
+      (database) => database.prepare('select id, kind, status, to_release as "to" from runs order by id').all(),
       environment,
     ) as unknown as readonly RunRow[];
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Detection, detect, type Finding } from '../../config/detect.ts';
+import { detect } from '../../config/detect.ts';
+import type { Detection, Finding } from '../../config/evidence.ts';
 import { configurationNames, loadConfiguration } from '../../config/load.ts';
 import { type Answers, configurationText, extendGitignore, writeConfiguration } from '../../config/write.ts';
 import { UnshipError } from '../../domain/errors.ts';

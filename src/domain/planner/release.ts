@@ -228,12 +228,10 @@ function splitContracting(move: DatabaseMove): {
 }
 
 /** Which migrations run before the web, and which after the watch. */
-function schedule(
-  all: ReleaseMoves,
-  phase: ReleaseRequest['phase'],
-): { readonly now: readonly DatabaseMove[]; readonly later: readonly DatabaseMove[] } {
-  // The team's CI has switched the web by now: whatever is still pending can only follow.
-  if (phase === 'finish') return { now: [], later: all.databases };
+function schedule(all: ReleaseMoves): {
+  readonly now: readonly DatabaseMove[];
+  readonly later: readonly DatabaseMove[];
+} {
   // Without a web there is no old code to wait for, and the watch shall see the change.
   if (all.webs.length === 0) return { now: all.databases, later: [] };
   const parts = all.databases.map(splitContracting);
@@ -262,7 +260,7 @@ export function planRelease(
   const moves: ReleaseMoves = request.phase === 'whole' ? all : { ...all, webs: [] };
   const refusal = refusalOf(request, moves);
   if (refusal !== undefined) return refusal;
-  const { now, later } = schedule(all, request.phase);
+  const { now, later } = schedule(all);
   const order = decideOrder(all.webs, now, 'database-first');
   let blockedWritesMs = 0;
   const steps: Step[] = [];
@@ -283,8 +281,10 @@ export function planRelease(
         )
       : [];
   let ready = gate;
-  if (request.phase !== 'finish') {
-    const taken = add(...moves.desktops.map((move) => stageDesktop(move, release, gate, 'undo')));
+  // Where the team's CI has switched the web, what was to come before it and is still pending comes at once.
+  if (request.phase !== 'finish' || now.length > 0) {
+    const staged = request.phase === 'finish' ? [] : moves.desktops;
+    const taken = add(...staged.map((move) => stageDesktop(move, release, gate, 'undo')));
     ready = [...gate, ...taken];
     const movement = movementSteps(
       moves.webs.length === 0 && now.length > 0 ? 'only-database' : order,

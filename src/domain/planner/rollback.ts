@@ -13,7 +13,7 @@ import {
   type SurfaceRelease,
 } from '../release.ts';
 import { finishPlan, refuse, step } from './builder.ts';
-import { chooseStrategy, type DatabaseDistance, databaseDistance } from './database-strategy.ts';
+import { chooseStrategy, databaseDistance } from './database-strategy.ts';
 import { type DesktopMove, desktopChange, desktopMove, desktopSteps } from './desktop-move.ts';
 import {
   compatibility,
@@ -123,26 +123,6 @@ interface Moves {
 }
 
 /** A limited rollback leaves the other surfaces as they are: what moves has to run with what stays. */
-function tornBy(
-  only: readonly string[],
-  webs: readonly string[],
-  distance: DatabaseDistance,
-): readonly string[] {
-  const { surface } = distance;
-  const claims = compatibility(distance).reasons;
-  if (!only.includes(surface)) {
-    const moving = webs.filter((name) => only.includes(name));
-    return moving.flatMap((name) =>
-      claims.targetRunsBefore.map((reason) => `${name} needs ${surface} to go back with it: ${reason}`),
-    );
-  }
-  const staying = webs.filter((name) => !only.includes(name));
-  return staying.flatMap((name) =>
-    claims.currentRunsAfter.map((reason) => `${surface} needs ${name} to go back with it: ${reason}`),
-  );
-}
-
-/** Everything that a limit to some surfaces tears apart. Webs that serve the target already are on its side. */
 function tornApart(
   to: Release,
   facts: Facts,
@@ -150,18 +130,32 @@ function tornApart(
   databases: readonly DatabaseMove[],
 ): readonly string[] {
   if (only === undefined) return [];
-  const webs = Object.entries(to.surfaces).flatMap(([name, target]) => {
+  const targets = Object.entries(to.surfaces);
+  // Webs that serve the target already are on its side; of one that serves nothing known, nothing is known.
+  const older = targets.flatMap(([name, target]) => {
     const seen = facts.surfaces[name];
-    return seen?.kind === 'web' && seen.live !== null && seen.live !== target.since ? [name] : [];
+    return seen?.kind === 'web' && seen.live !== target.since ? [{ name, live: seen.live }] : [];
   });
-  const untouched = Object.entries(to.surfaces).flatMap(([name, target]) => {
+  const moving = older.filter(({ name }) => only.includes(name));
+  const staying = older.filter(({ name, live }) => !only.includes(name) && live !== null);
+  const left = databases.flatMap(({ distance }) =>
+    staying.flatMap(({ name }) =>
+      compatibility(distance).reasons.currentRunsAfter.map(
+        (reason) => `${distance.surface} needs ${name} to go with it: ${reason}`,
+      ),
+    ),
+  );
+  const behind = targets.flatMap(([name, target]) => {
     const seen = facts.surfaces[name];
-    return !only.includes(name) && seen?.kind === 'database'
-      ? [databaseDistance(name, seen, databaseArtifact(target.artifact).applied)]
-      : [];
+    if (only.includes(name) || seen?.kind !== 'database') return [];
+    const distance = databaseDistance(name, seen, databaseArtifact(target.artifact).applied);
+    return moving.flatMap((web) =>
+      compatibility(distance).reasons.targetRunsBefore.map(
+        (reason) => `${web.name} needs ${name} to go with it: ${reason}`,
+      ),
+    );
   });
-  const distances = [...untouched, ...databases.map((move) => move.distance)];
-  return [...new Set(distances.flatMap((distance) => tornBy(only, webs, distance)))];
+  return [...new Set([...left, ...behind])];
 }
 
 function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {

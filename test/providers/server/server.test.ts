@@ -181,7 +181,7 @@ describe('server provider', () => {
   });
 
   it('finds an unhealthy target before anything is switched', async () => {
-    const web = make({ startWithin: '1s' });
+    const web = make({ startWithin: '3s' });
     await bring(web, 'r1', 'one');
     const target = world.target('r2', 'sick');
     const staged = { ...target, artifact: await web.stage(work(1), target) };
