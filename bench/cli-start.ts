@@ -31,7 +31,8 @@ export async function cliStart({ quick, cleanup }: BenchOptions): Promise<Findin
   log(`${rounds} rounds`);
   await timeInTurn([node, version, help, status, ...peers.slice(1)], rounds);
   const of = (times: readonly number[]): number => rounded(median(times));
-  const times = (one: { readonly times: readonly number[] }): number => rounded(median(one.times) / median(node.times));
+  const times = (one: { readonly times: readonly number[] }): number =>
+    rounded(median(one.times) / median(node.times));
   return {
     method: [
       `unship as published: one bundle of ${Math.round(built.bundleBytes / 1_000)} kB and its lazy parts, built for this run, its compile cache warm.`,
@@ -45,7 +46,9 @@ export async function cliStart({ quick, cleanup }: BenchOptions): Promise<Findin
       helpMs: of(help.times),
       statusMs: of(status.times),
     },
-    peers: Object.fromEntries(peers.map((peer) => [peer.name, { medianMs: of(peer.times), p95Ms: rounded(p95(peer.times)) }])),
+    peers: Object.fromEntries(
+      peers.map((peer) => [peer.name, { medianMs: of(peer.times), p95Ms: rounded(p95(peer.times)) }]),
+    ),
     about: {
       ours: '`unship --version`, `--help` and `status`',
       node: '`node -e 0`: the floor of every program on Node',

@@ -100,7 +100,7 @@ export async function endProcess(pid: number): Promise<void> {
   }
 }
 
-export function isRunning(pid: number): boolean {
+function isRunning(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // A zombie has ended; only its parent has not looked yet.

@@ -4,7 +4,9 @@ import { openSqliteStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.port.ts';
 
 /** Opens a state file of its own as a running command does: with the lease, whose fence every write names. */
-export async function openWithLease(file: string): Promise<{ store: Store; fence: number; end(): Promise<void> }> {
+export async function openWithLease(
+  file: string,
+): Promise<{ store: Store; fence: number; end(): Promise<void> }> {
   const store = openSqliteStore(file, systemRuntime());
   const answer = await store.acquireLease({
     owner: thisOwner('bench', 'bench'),
@@ -31,7 +33,9 @@ export async function openWithLease(file: string): Promise<{ store: Store; fence
 export async function seedReleases(file: string, count: number): Promise<void> {
   const { store, fence, end } = await openWithLease(file);
   const now = Date.now();
-  const releases = Array.from({ length: count }, (_, at) => oldRelease(at + 1, now - (count - at) * 3_600_000));
+  const releases = Array.from({ length: count }, (_, at) =>
+    oldRelease(at + 1, now - (count - at) * 3_600_000),
+  );
   await store.saveReleases(fence, releases);
   await end();
 }

@@ -38,10 +38,7 @@ export function unship(built: Built, previous: 'keep' | 'stop'): Contender {
           });
           early.catch(() => undefined);
           await Promise.race([early, untilServed(port, 'bad')]);
-          await Promise.race([
-            early,
-            until(`the watch of bad release ${round}`, () => isUnderWatch(events)),
-          ]);
+          await Promise.race([early, until(`the watch of bad release ${round}`, () => isUnderWatch(events))]);
         },
         rollback: [command('rollback')],
       };

@@ -53,7 +53,7 @@ export class Traffic {
   }
 
   hold(): void {
-
+    this.#held = true;
   }
 
   /** Everyone who waits goes on, in the order of arrival. */

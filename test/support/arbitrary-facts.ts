@@ -275,13 +275,179 @@ function situationOf(members: Cast): fc.Arbitrary<Situation> {
   });
 }
 
-export const situation: fc.Arbitrary<Situation> = cast.chain(situationOf);
+/** Length of the ledger that each release left behind, oldest first: it only ever grows. */
+function ledgerLengths(releases: number): fc.Arbitrary<number[]> {
+  return fc
+    .array(fc.integer({ min: 0, max: versions.length }), { minLength: releases, maxLength: releases })
+    .map((lengths) => [...lengths].sort((a, b) => a - b));
+}
+
+function plausibleSurface(
+  [name, kind]: Cast[number],
+  ids: readonly number[],
+  since: readonly number[],
+  lengths: readonly number[],
+): readonly (readonly [string, SurfaceRelease])[] {
+  return ids.map((id, index) => {
+    const changedAt = since[index] ?? id;
+    const length = lengths[changedAt - 1] ?? 0;
+    return [
+      name,
+      {
+        kind,
+        commit: commitAt(changedAt),
+        artifact:
+          kind === 'database' ? { applied: versions.slice(0, length), fingerprint: `f${length}` } : null,
+        label:
+          kind === 'desktop' ? (desktopVersions[Math.min(changedAt, 4) - 1] ?? '1.0.0') : `r${changedAt}`,
+        since: `r${changedAt}`,
+      },
+    ];
+  });
+}
+
+function commitAt(id: number): string {
+  return String(id).repeat(40);
+}
+
+/** What a surface looks like when the newest release is out, or stopped half-way. */
+function plausibleFacts(
+  kind: SurfaceKind,
+  newest: SurfaceRelease | undefined,
+  before: SurfaceRelease | undefined,
+  ids: readonly number[],
+): fc.Arbitrary<SurfaceFacts> {
+  const reached = fc.oneof(
+    { weight: 5, arbitrary: fc.constant(newest) },
+    { weight: 1, arbitrary: fc.constant(before) },
+  );
+  if (kind === 'web') {
+    return fc
+      .tuple(
+        webFacts,
+        reached,
+        fc.array(fc.constantFrom('warm', 'on-disk', 'rebuildable'), { minLength: 6, maxLength: 6 }),
+      )
+      .map(([seen, at, readiness]) => ({
+        ...seen,
+        live: at?.since ?? null,
+        releases: Object.fromEntries(
+          ids.map((id, index) => [`r${id}`, { readiness: readiness[index] ?? 'warm' }]),
+        ),
+      }));
+  }
+  if (kind === 'desktop') {
+    return fc.tuple(desktopFacts, reached).map(([seen, at]) => ({
+      ...seen,
+      offered: at?.label ?? null,
+      versions: Object.fromEntries(
+        desktopVersions.map((version, index) => [
+          version,
+          { status: 'published' as const, commit: commitAt(index + 1) },
+        ]),
+      ),
+    }));
+  }
+  const migrations = fc.tuple(...versions.map(migrationOf));
+  return fc.tuple(databaseFacts, reached, migrations, fc.boolean()).map(([seen, at, known, backedUp]) => {
+    const ledger = (at?.artifact as { readonly applied: readonly string[] } | undefined)?.applied ?? [];
+    return {
+      ...seen,
+      applied: ledger,
+      pending: versions.slice(ledger.length, ledger.length + seen.pending.length),
+      migrations: known,
+      capabilities: { ...seen.capabilities, restore: true },
+      backups: backedUp
+        ? versions.map((version, length) => ({
+            id: `b${version}`,
+            release: 'r1' as const,
+            takenAt: length,
+            verified: true,
+            fingerprint: `f${length}`,
+            applied: versions.slice(0, length),
+            location: 'file:///backups/b',
+          }))
+        : seen.backups,
+    };
+  });
+}
+
+/** As it is on most days: a history in which ledgers grow, one release is live, and the world fits the records. */
+function plausibleOf(members: Cast): fc.Arbitrary<Situation> {
+  return fc.integer({ min: 2, max: 5 }).chain((length) => {
+    const ids = Array.from({ length }, (_, index) => index + 1);
+    const each = fc.tuple(
+      ...members.map((member) =>
+        fc
+          .tuple(
+            ledgerLengths(length),
+            // Some releases carry the surface over from the one before.
+            fc.array(fc.boolean(), { minLength: length, maxLength: length }),
+          )
+          .map(([lengths, changes]) => {
+            let last = 1;
+            const since = ids.map((id, index) => {
+              if (changes[index] || index === 0) last = id;
+              return last;
+            });
+            return plausibleSurface(member, ids, since, lengths);
+          }),
+      ),
+    );
+    return fc
+      .record({
+        each,
+        newest: fc.constantFrom('live', 'live', 'pending'),
+        good: fc.array(fc.boolean(), { minLength: 5, maxLength: 5 }),
+        policy,
+      })
+      .chain(({ each: columns, newest, good, policy: decided }) => {
+        const releases = ids
+          .map((id, index): Release => {
+            const isNewest = id === length;
+            const live = newest === 'live' ? isNewest : id === length - 1;
+            return {
+              id: `r${id}`,
+              createdAt: id,
+              createdBy: 'maria',
+              commit: commitAt(id),
+              deployment: live ? 'live' : isNewest ? 'pending' : 'superseded',
+              health: isNewest ? 'unproven' : id === 1 || good[index] ? 'good' : 'bad',
+              surfaces: Object.fromEntries(
+                columns.flatMap((column) => [column[index]].filter((entry) => entry !== undefined)),
+              ),
+              configurationHash: '0'.repeat(64),
+            };
+          })
+          .reverse();
+        const [last, previous] = releases;
+        const seen = fc
+          .tuple(
+            ...members.map(([name, kind]) =>
+              plausibleFacts(kind, last?.surfaces[name], previous?.surfaces[name], ids).map(
+                (item) => [name, item] as const,
+              ),
+            ),
+          )
+          .map((entries) => ({ surfaces: Object.fromEntries(entries) }));
+        return fc.record({
+          history: fc.constant({ releases, quarantine: [] }),
+          facts: seen,
+          policy: fc.constant(decided),
+        });
+      });
+  });
+}
+
+export const situation: fc.Arbitrary<Situation> = cast.chain((members) =>
+  fc.oneof({ weight: 3, arbitrary: plausibleOf(members) }, { weight: 2, arbitrary: situationOf(members) }),
+);
 
 /** Some names of the application's surfaces, seldom one that it does not have. */
 function namesFrom(situation: Situation): fc.Arbitrary<string[]> {
   const names = Object.keys(situation.facts.surfaces);
   return fc.oneof(
-    { weight: 6, arbitrary: fc.constant(names.length === 0 ? ['web'] : names) },
+    { weight: 6, arbitrary: fc.constant<string[]>(names.length === 0 ? ['web'] : names) },
     { weight: 6, arbitrary: fc.subarray(names.length === 0 ? ['web'] : names, { minLength: 1 }) },
     { weight: 1, arbitrary: fc.constant<string[]>(['nowhere']) },
   );
@@ -293,17 +459,22 @@ export interface RollbackCase extends Situation {
 
 export const rollbackCase: fc.Arbitrary<RollbackCase> = situation.chain((given) =>
   fc
-    .record(
-      {
-        kind: fc.constant('rollback' as const),
-        reason: fc.constant('it loses entries'),
-        to: releaseId(7),
-        only: namesFrom(given),
-        strategy: fc.constantFrom(...strategies),
+    .record({
+      kind: fc.constant('rollback' as const),
+      reason: fc.constant('it loses entries'),
+      to: fc.option(releaseId(7)),
+      only: fc.option(namesFrom(given), { freq: 1 }),
+      strategy: fc.option(fc.constantFrom(...strategies), { freq: 1 }),
+    })
+    .map(({ to, only, strategy, ...request }) => ({
+      ...given,
+      request: {
+        ...request,
+        ...(to === null ? {} : { to }),
+        ...(only === null ? {} : { only }),
+        ...(strategy === null ? {} : { strategy }),
       },
-      { requiredKeys: ['kind', 'reason'] },
-    )
-    .map((request) => ({ ...given, request })),
+    })),
 );
 
 export interface ReleaseCase extends Situation {

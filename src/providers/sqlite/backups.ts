@@ -147,6 +147,7 @@ export async function completeBackup(
     ...described,
   };
   if (partial !== file) publishFile(partial, file);
+  context.runtime.faults.point('sqlite.backup.named');
   await copyToSecondLocation(context, core, record);
   writeFileDurably(recordFile(core, identity.id), JSON.stringify(record, null, 1));
   return factsOf(core, record);

@@ -216,36 +216,36 @@ function giveValues(
 
 /** Puts back rows that the migration had deleted, where their key is free. */
 function giveRows(database: DatabaseSync, part: ReturnTable, live: Table): GivenBack {
-  const { table } = part;
+  const { table, keys } = part;
   const names = new Set(storedColumns(live).map((column) => column.name));
   const columns = [...table.mapped.map(([before]) => before), ...table.dropped];
   const kept = columns.map((name, at) => ({ name, at })).filter(({ name }) => names.has(name));
-  const target = qualified('main', live.name);
   const before = table.key?.before ?? [];
-  const [rowid] = table.key?.rowid === true ? before : [];
-  const taken = `EXISTS (SELECT 1 FROM ${target} AS t WHERE ${sameKey('t', before, 'g', part.keys)})`;
+  const rowid = table.key?.rowid === true ? before[0] : undefined;
+  const target = qualified('main', live.name);
+  const taken = `EXISTS (SELECT 1 FROM ${target} AS t WHERE ${sameKey('t', before, 'g', keys)})`;
+  const wasGone = `EXISTS (SELECT 1 FROM ${part.judged} AS e WHERE ${sameKeyInScratch('e', keys, 'g', keys)} AND e.gone = 1)`;
   // Without a primary key, a row whose rowid was given away since is still another row.
-  const rowidValue = rowid === undefined ? [] : [`CASE WHEN ${taken} THEN NULL ELSE g.k0 END`];
-  const free = rowid === undefined && before.length > 0 ? `AND NOT ${taken}` : '';
-  const wasGone =
-    before.length === 0
-      ? ''
-      : `AND EXISTS (SELECT 1 FROM ${part.judged} AS e WHERE ${sameKeyInScratch('e', part.keys, 'g', part.keys)} AND (e.gone = 1 OR ${rowid === undefined ? 'FALSE' : 'TRUE'}))`;
-  const into = [...(rowid === undefined ? [] : [rowid]), ...kept.map(({ name }) => quoteName(name))];
-  const values = [...rowidValue, ...kept.map(({ at }) => `g.b${at}`)];
-  if (into.length === 0) return { givenBack: 0, keptEdits: 0 };
-  const wanted = numberOf(
-    database,
-    `SELECT count(*) FROM ${part.rows} AS g WHERE g.d = 2 ${free} ${wasGone}`,
+  const wanted = rowid !== undefined || before.length === 0 ? 'TRUE' : `NOT ${taken} AND ${wasGone}`;
+  const returning = `${part.rows}_returning`;
+  database.exec(
+    `CREATE TABLE ${returning} AS SELECT g.*, ${taken} AS taken FROM ${part.rows} AS g WHERE g.d = 2 AND ${wanted}`,
   );
-  if (wanted === 0) return { givenBack: 0, keptEdits: 0 };
-  const inserted = database
-    .prepare(
-      `INSERT OR IGNORE INTO ${target} (${into.join(', ')}) SELECT ${values.join(', ')}
-       FROM ${part.rows} AS g WHERE g.d = 2 ${free} ${wasGone} ORDER BY g.rowid`,
-    )
-    .run();
-  return { givenBack: Number(inserted.changes), keptEdits: wanted - Number(inserted.changes) };
+  const insert = (where: string, extra: readonly string[], values: readonly string[]): number => {
+    const into = [...extra, ...kept.map(({ name }) => quoteName(name))];
+    const selected = [...values, ...kept.map(({ at }) => `g.b${at}`)];
+    if (into.length === 0) return 0;
+    const from = `SELECT ${selected.join(', ')} FROM ${returning} AS g WHERE ${where} ORDER BY g.rowid`;
+    return Number(
+      database.prepare(`INSERT OR IGNORE INTO ${target} (${into.join(', ')}) ${from}`).run().changes,
+    );
+  };
+  // Those that keep their rowid first: a fresh one must not take it from them.
+  const givenBack =
+    rowid === undefined
+      ? insert('TRUE', [], [])
+      : insert('g.taken = 0', [rowid], ['g.k0']) + insert('g.taken = 1', [], []);
+  return { givenBack, keptEdits: numberOf(database, `SELECT count(*) FROM ${returning}`) - givenBack };
 }
 
 function keepSequence(database: DatabaseSync, table: ArchivedTable, live: Table): void {

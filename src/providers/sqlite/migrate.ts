@@ -126,6 +126,7 @@ async function applyOne(
       writer = core.archives.create(request.release, migration.version, 'up', encodingOf(database));
       const transition = { name: migration.name, statements, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
+      context.runtime.faults.point('sqlite.migrate-up.ran');
       requireReferences(core, database, migration);
       ledger.add(database, migration.version);
       core.texts.keep(migration);
@@ -232,6 +233,7 @@ async function takeBack(
       const extra = { mark: null, epoch, at: context.runtime.clock.now() };
       publish.push(() => writer.publish(recordOf(core, request, migration, 'down', result, extra)));
     }
+    context.runtime.faults.point('sqlite.migrate-down.ran');
     for (const write of publish) write();
     context.runtime.faults.point('sqlite.migrate-down.before');
     await commit(context, core, database);

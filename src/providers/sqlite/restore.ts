@@ -265,6 +265,7 @@ export async function restore(
     const baseline = baselineFor(core, watcher, record);
     const safety = await takeSafetyCopy(work, watcher);
     const staged = stage(work);
+    context.runtime.faults.point('sqlite.restore.staged');
     context.progress(`restoring ${record.id}`);
     try {
       await overwrite(work, staged, () => decide(work, watcher, baseline, safety));

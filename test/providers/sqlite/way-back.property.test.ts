@@ -7,7 +7,12 @@ import { contextOf, makeWorld, type SqliteWorld } from './world.ts';
 const tables = [
   { name: 'notes', key: 'id', ddl: 'id INTEGER PRIMARY KEY' },
   { name: 'we"ird\n täble; --', key: 'k', ddl: 'k TEXT NOT NULL PRIMARY KEY COLLATE NOCASE' },
-  { name: 'pairs', key: 'k', ddl: 'k TEXT, "se""cond" INTEGER DEFAULT 1, PRIMARY KEY ("se""cond", k)', without: true },
+  {
+    name: 'pairs',
+    key: 'k',
+    ddl: 'k TEXT, "se""cond" INTEGER DEFAULT 1, PRIMARY KEY ("se""cond", k)',
+    without: true,
+  },
   { name: 'plain', key: 'k', ddl: 'k TEXT' },
 ] as const;
 const columns = ['a', 'b c', 'd"e'] as const;
@@ -32,10 +37,12 @@ interface Operation {
 
 const column = fc.constantFrom(...columns);
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.tuple(column, fc.constantFrom("upper(X)", 'NULL', "X || '!'", '7', 'typeof(X)', 'X')).map(([name, expression]) => ({
-    up: (table: string) => `UPDATE ${q(table)} SET ${q(name)} = ${expression.replaceAll('X', q(name))}`,
-    down: () => '',
-  })),
+  fc
+    .tuple(column, fc.constantFrom('upper(X)', 'NULL', "X || '!'", '7', 'typeof(X)', 'X'))
+    .map(([name, expression]) => ({
+      up: (table: string) => `UPDATE ${q(table)} SET ${q(name)} = ${expression.replaceAll('X', q(name))}`,
+      down: () => '',
+    })),
   fc.tuple(column, value).map(([name, content]) => ({
     up: (table: string) => `DELETE FROM ${q(table)} WHERE ${q(name)} IS ${literal(content)}`,
     down: () => '',
@@ -55,15 +62,25 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
 const scenario = fc.record({
   table: fc.constantFrom(...tables),
   types: fc.tuple(...columns.map(() => fc.constantFrom(...types))),
-  rows: fc.array(fc.tuple(value, value, value), { minLength: 1, maxLength: 6 }),
-  operations: fc.array(operation, { minLength: 1, maxLength: 4 }),
-  edits: fc.array(fc.record({ row: fc.nat(5), kind: fc.constantFrom('update', 'delete', 'insert'), column }), { maxLength: 4 }),
+  rows: fc.array(fc.tuple(value, value, value), { minLength: 1, maxLength: 6, size: 'max' }),
+  operations: fc.array(operation, { minLength: 1, maxLength: 4, size: 'max' }),
+  edits: fc.array(
+    fc.record({
+      row: fc.nat(5),
+      kind: fc.constantFrom('update', 'update', 'update', 'delete', 'insert'),
+      column,
+    }),
+    { maxLength: 4, size: 'max' },
+  ),
 });
 
 type Row = { readonly [column: string]: unknown };
 
 /** Operations that still apply: a column that was dropped or renamed is left alone afterwards. */
-function sensible(operations: readonly Operation[], probe: (operation: Operation) => boolean): readonly Operation[] {
+function sensible(
+  operations: readonly Operation[],
+  probe: (operation: Operation) => boolean,
+): readonly Operation[] {
   return operations.filter(probe);
 }
 
@@ -86,7 +103,9 @@ test('property: no edit of the application is lost, rewritten values come back, 
         const into = [table.key, ...names].map(q).join(', ');
         const keyValue = table.key === 'id' ? key : `key${key}`;
         const values = [keyValue, ...content] as (string | number | null)[];
-        application.prepare(`INSERT INTO ${q(table.name)} (${into}) VALUES (${values.map(() => '?').join(', ')})`).run(...values);
+        application
+          .prepare(`INSERT INTO ${q(table.name)} (${into}) VALUES (${values.map(() => '?').join(', ')})`)
+          .run(...values);
       };
       for (const [at, content] of rows.entries()) insert(at + 1, content, columns);
 
@@ -104,7 +123,10 @@ test('property: no edit of the application is lost, rewritten values come back, 
       fc.pre(used.length > 0);
       const up = used.map((entry) => entry.up(table.name)).join(';\n');
       const typeOf = (entry: Operation): string => chosen[columns.indexOf(entry.drops as 'a')] ?? '';
-      const down = [...used].reverse().map((entry) => entry.down(table.name, typeOf(entry))).filter((text) => text !== '');
+      const down = [...used]
+        .reverse()
+        .map((entry) => entry.down(table.name, typeOf(entry)))
+        .filter((text) => text !== '');
       const text = `-- migrate:up\n${up};\n-- migrate:down\n${down.join(';\n') || 'SELECT 1'};\n`;
       const commit = world.commit({ '1_change.sql': text });
 
@@ -114,7 +136,11 @@ test('property: no edit of the application is lost, rewritten values come back, 
       const request = { release: 'r2', commit, versions: ['1'] } as const;
       await port.migrateUp(contextOf('up'), request);
       const untouched = await port.countRestoreRisk(contextOf('risk-0'), backup.id);
-      assert.equal(untouched.tables.reduce((sum, entry) => sum + entry.lost, 0), 0, 'the migration is not the application');
+      assert.equal(
+        untouched.tables.reduce((sum, entry) => sum + entry.lost, 0),
+        0,
+        'the migration is not the application',
+      );
 
       const nowNames = new Map<string, string>(columns.map((name) => [name, name]));
       for (const entry of used) {
@@ -145,14 +171,20 @@ test('property: no edit of the application is lost, rewritten values come back, 
           there.delete(key);
           edited.delete(key);
         } else if (there.has(key) && name !== undefined) {
-          application.prepare(`UPDATE ${q(table.name)} SET ${q(name)} = ? WHERE ${q(table.key)} = ?`).run(`app ${at}`, key);
+          application
+            .prepare(`UPDATE ${q(table.name)} SET ${q(name)} = ? WHERE ${q(table.key)} = ?`)
+            .run(`app ${at}`, key);
           const stored = rowsOf(world, table.name).find((row) => row[table.key] === key) ?? {};
           Object.assign(expected.get(key) ?? {}, { [edit.column]: stored[name] });
           edited.add(key);
         }
       }
       const risk = await port.countRestoreRisk(contextOf('risk-1'), backup.id);
-      assert.equal(risk.tables.reduce((sum, entry) => sum + entry.lost, 0), edited.size, 'every written row is counted, once');
+      assert.equal(
+        risk.tables.reduce((sum, entry) => sum + entry.lost, 0),
+        edited.size,
+        'every written row is counted, once',
+      );
 
       const atUp = rowsOf(world, table.name);
       await port.migrateDown(contextOf('down'), request);
