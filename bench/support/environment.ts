@@ -73,6 +73,9 @@ function configuration(port: number, previous: 'keep' | 'stop', bake: string): o
     provider: 'server',
     kind: 'web',
     options: {
+      // Releasing is not what is measured, and npm takes its time.
+      install: false,
+      build: 'node build.mjs',
       start: 'node dist/server.mjs',
       health: '/health',
       previous,

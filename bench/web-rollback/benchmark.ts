@@ -80,7 +80,9 @@ async function playRound(
 ): Promise<void> {
   const playing = all.filter((entrant) => entrant.dropped === undefined && round < entrant.wanted);
   await Promise.all(playing.map((entrant) => survive(entrant, async () => entrant.prepared?.release())));
-  for (const entrant of playing) {
+  // Another one begins each time: what a place in the order costs falls on all alike.
+  const turn = round % playing.length;
+  for (const entrant of [...playing.slice(turn), ...playing.slice(0, turn)]) {
     const { prepared } = entrant;
     if (prepared === undefined || entrant.dropped !== undefined) continue;
     await survive(entrant, () => oneRound(entrant, prepared));

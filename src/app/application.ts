@@ -50,7 +50,10 @@ export class RunningApplication implements Application {
   }
 
   /** Makes a plan and keeps how it was made, so that it can be made again under the lease. */
-  async #keep(make: () => Promise<Plan | Refusal>, prepare?: MadePlan['prepare']): Promise<Plan | Refusal> {
+  async #keep(
+    make: () => Promise<Plan | Refusal>,
+    release?: MadePlan['release'],
+  ): Promise<Plan | Refusal> {
     const { store, runtime } = this.#parts;
     const fence = await store.lastFence();
     const madeAt = runtime.clock.now();
@@ -65,7 +68,7 @@ export class RunningApplication implements Application {
         if (!isRefusal(again)) return again;
         throw new UnshipError('plan-stale', { happened: again.happened, done: 'nothing', next: again.next });
       },
-      ...(prepare === undefined ? {} : { prepare }),
+      ...(release === undefined ? {} : { release }),
     });
     await store.rememberPlan(plan.hash, plan.rowsLost, madeAt);
     return plan;
@@ -151,7 +154,7 @@ export class RunningApplication implements Application {
     rehearse: boolean,
     phase: 'whole' | 'begin',
   ): Promise<PreparedRelease | Refusal> {
-    const { store, source, surfaces, policy, runtime, plannedReleases, request: opened } = this.#parts;
+    const { store, source, surfaces, policy, runtime, plannedReleases } = this.#parts;
     const commit = await source.resolve(request.ref ?? 'HEAD');
     let { release, changed } = await draftRelease(this.#parts, commit, request.only);
     plannedReleases.set(release.id, release);
@@ -181,10 +184,7 @@ export class RunningApplication implements Application {
         });
         return isRefusal(made) ? explainFailures(made, failures) : made;
       },
-      async (fence) => {
-        await store.saveConfiguration(opened.definitionHash, opened.definition as unknown as Json);
-        await store.saveRelease(fence, pending);
-      },
+      pending,
     );
     return isRefusal(plan) ? plan : { release: pending, plan, rehearsal };
   }

@@ -1,7 +1,9 @@
 import type { ExecuteOptions, RunOptions } from '../domain/application.ts';
 import { UnshipError } from '../domain/errors.ts';
+import type { Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import { shortHash } from '../domain/plan.ts';
+import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
 import { Engine, type RunOutcome } from '../engine/engine.ts';
@@ -22,8 +24,8 @@ export interface MadePlan {
   /** Fence of the last lease when the facts were observed. */
   readonly fence: number;
   remake(): Promise<Plan>;
-  /** Runs under the lease, before the first step: records that the plan needs. */
-  prepare?(fence: number): Promise<void>;
+  /** The release that the plan brings; it is recorded with the run. */
+  readonly release?: Release;
 }
 
 /** Starts, resumes and ends runs under the lease of this environment. */
@@ -40,7 +42,16 @@ export class Runs {
         step.surface === 'unship'
           ? ownHandler(parts, step, run)
           : parts.surfaces.get(step.surface)?.actions[step.action],
+      undone: async (plan, fence) => await this.#forgetPending(plan, fence),
     });
+  }
+
+  /** A release that was undone before it was live is none that could be taken back. */
+  async #forgetPending(plan: Plan, fence: number): Promise<void> {
+    if (plan.kind !== 'release' || plan.to === null) return;
+    const release = await this.#parts.store.release(plan.to);
+    if (release?.deployment !== 'pending') return;
+    await this.#parts.store.saveRelease(fence, { ...release, deployment: 'rolled-back' });
   }
 
   async #session(mode: LeaseMode, plan: Plan | null): Promise<Session> {
@@ -143,13 +154,19 @@ export class Runs {
       const current = await this.#verifiedPlan(made, session);
       const consent = await this.#consent(current, options.acceptedLossHash);
       await this.#settleUnended(session, current);
-      await made.prepare?.(session.fence);
+      if (made.release !== undefined) await this.#saveConfiguration();
       return await this.#drive(current, options, (drive) =>
-        this.#engine.start(current, session, consent, drive),
+        this.#engine.start(current, session, consent, drive, made.release),
       );
     } finally {
       await session.close();
     }
+  }
+
+  /** The way back must not depend on a file that a bad commit can break. */
+  async #saveConfiguration(): Promise<void> {
+    const { store, request } = this.#parts;
+    await store.saveConfiguration(request.definitionHash, request.definition as unknown as Json);
   }
 
   async resume(run: RunSummary, options: RunOptions): Promise<RunResult> {

@@ -1,6 +1,7 @@
 import { isUnshipError, UnshipError } from '../domain/errors.ts';
 import { type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
 import { actionEntry } from '../domain/planner/actions.ts';
+import type { Release } from '../domain/release.ts';
 import {
   endedStatuses,
   idempotencyKey,
@@ -29,6 +30,8 @@ export interface EngineParts {
   readonly runtime: Runtime;
   /** The handler of a step of a run; undefined when this configuration has no such surface or action. */
   handler(step: Step, run: number): ActionHandler | undefined;
+  /** Everything of a run has been taken back; called before that is journaled, so perhaps more than once. */
+  undone?(plan: Plan, fence: number): Promise<void>;
 }
 
 export interface DriveOptions {
@@ -56,15 +59,19 @@ export class Engine {
     this.#parts = parts;
   }
 
-  /** Begins a run under a lease. `maximumRowsLost` is what a person consented to, with their name. */
+  /**
+   * Begins a run under a lease. `consent` is what a person agreed to lose, with their name; `release` is the one
+   * that the run brings.
+   */
   async start(
     plan: Plan,
     session: Session,
     consent: { readonly rowsLost: number; readonly by: string } | null,
     options: DriveOptions,
+    release?: Release,
   ): Promise<RunOutcome> {
     const { store, runtime } = this.#parts;
-    const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel);
+    const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel, release);
     return await untilFencedOut(run, async () => {
       await session.hold(run, plan.kind);
       const journal = await this.#open(run, plan, session, options);
@@ -276,6 +283,7 @@ export class Engine {
       await journal.append({ type: 'note', text: 'paused while undoing' });
       return { run: journal.run, status: 'paused', ...why };
     }
+    await this.#parts.undone?.(journal.plan, session.fence);
     return { ...(await end(journal, 'undone')), ...why };
   }
 }

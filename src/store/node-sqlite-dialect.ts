@@ -89,6 +89,15 @@ class NodeSqliteDriver implements Driver {
   }
 }
 
+/** Longest wait for another connection's transaction, in ms. */
+const lockedLimitMs = 10_000;
+
+/** SQLITE_BUSY in any of its forms; the primary code is in the low byte. */
+export function isLocked(error: unknown): boolean {
+  const code = (error as { readonly errcode?: unknown }).errcode;
+  return typeof code === 'number' && (code & 0xff) === 5;
+}
+
 class NodeSqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync;
 
@@ -96,7 +105,27 @@ class NodeSqliteConnection implements DatabaseConnection {
     this.#database = database;
   }
 
+  /**
+   * Waits for others with the event loop free: SQLite's own wait would stop every timer of this process, its
+   * heartbeat among them. Inside a transaction nothing is waited for; it holds the lock already.
+   */
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const begun = performance.now();
+    for (let tries = 0; ; tries += 1) {
+      try {
+        return this.#execute(query);
+      } catch (error) {
+        const waited = performance.now() - begun;
+        if (!isLocked(error) || this.#database.isTransaction || waited > lockedLimitMs) throw error;
+        await new Promise((resolve) => {
+          if (tries === 0) setImmediate(resolve);
+          else setTimeout(resolve, Math.min(50, 2 ** tries));
+        });
+      }
+    }
+  }
+
+  #execute<R>(query: CompiledQuery): QueryResult<R> {
     const statement = this.#database.prepare(query.sql);
     const parameters = query.parameters as readonly SQLInputValue[];
     if (statement.columns().length > 0) {

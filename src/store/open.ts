@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
-import { NodeSqliteDialect } from './node-sqlite-dialect.ts';
+import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
 import type { Store } from './store.port.ts';
@@ -18,6 +18,8 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
     database.exec('pragma busy_timeout = 5000; pragma synchronous = full; pragma foreign_keys = on');
     useWriteAheadLog(database);
     migrate(database, file);
+    // From here on waiting for others is the connection's, which does not block.
+    database.exec('pragma busy_timeout = 0');
   } catch (error) {
     database.close();
     throw error;
@@ -50,12 +52,6 @@ function useWriteAheadLog(database: DatabaseSync): void {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
-}
-
-/** SQLITE_BUSY in any of its forms; the primary code is in the low byte. */
-function isLocked(error: unknown): boolean {
-  const code = (error as { readonly errcode?: unknown }).errcode;
-  return typeof code === 'number' && (code & 0xff) === 5;
 }
 
 /** `application_id` carries the oldest version that can read the file, `user_version` the version it has. */

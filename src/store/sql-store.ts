@@ -111,19 +111,7 @@ export class SqlStore implements Store {
 
   async saveReleases(fence: number, releases: readonly Release[]): Promise<void> {
     await this.#write('save-releases', fence, async (db) => {
-      for (const release of releases) {
-        const row: Insertable<Tables['releases']> = {
-          number: releaseNumber(release.id),
-          deployment: release.deployment,
-          health: release.health,
-          document: JSON.stringify(release),
-        };
-        await db
-          .insertInto('releases')
-          .values(row)
-          .onConflict((conflict) => conflict.column('number').doUpdateSet(row))
-          .execute();
-      }
+      for (const release of releases) await putRelease(db, release);
     });
   }
 
@@ -205,8 +193,15 @@ export class SqlStore implements Store {
     return row?.rows_lost;
   }
 
-  async createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number> {
+  async createRun(
+    fence: number,
+    plan: Plan,
+    startedAt: number,
+    label: string,
+    release?: Release,
+  ): Promise<number> {
     return await this.#write('create-run', fence, async (db) => {
+      if (release !== undefined) await putRelease(db, release);
       const text = JSON.stringify(plan);
       const { id } = await db
         .insertInto('runs')
@@ -453,6 +448,20 @@ export class SqlStore implements Store {
   async close(): Promise<void> {
     await this.#db.destroy();
   }
+}
+
+async function putRelease(db: Database, release: Release): Promise<void> {
+  const row: Insertable<Tables['releases']> = {
+    number: releaseNumber(release.id),
+    deployment: release.deployment,
+    health: release.health,
+    document: JSON.stringify(release),
+  };
+  await db
+    .insertInto('releases')
+    .values(row)
+    .onConflict((conflict) => conflict.column('number').doUpdateSet(row))
+    .execute();
 }
 
 function corrupt(run: number, happened: string): UnshipError {

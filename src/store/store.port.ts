@@ -87,8 +87,17 @@ export interface Store {
   rememberPlan(hash: string, rowsLost: number, at: number): Promise<void>;
   shownRowsLost(hash: string): Promise<number | undefined>;
 
-  /** Makes the run and its first journal entry in one transaction; returns its number. */
-  createRun(fence: number, plan: Plan, startedAt: number, label: string): Promise<number>;
+  /**
+   * Makes the run, its first journal entry and the release that it brings, if any, in one transaction; returns
+   * the run's number. A release without a run would stay pending for ever.
+   */
+  createRun(
+    fence: number,
+    plan: Plan,
+    startedAt: number,
+    label: string,
+    release?: Release,
+  ): Promise<number>;
   plan(run: number): Promise<Plan | undefined>;
   runs(limit: number): Promise<readonly RunSummary[]>;
   run(id: number): Promise<RunSummary | undefined>;

@@ -315,7 +315,7 @@ export class World {
   /** The version that a client with the stock updater is offered; null when the feed is empty. */
   offered(): string | null {
     try {
-      return /^version: (.+)$/m.exec(readFileSync(join(this.feed, 'latest-linux.yml'), 'utf8'))?.[1] ?? null;
+      return /^version: "?([^"\n]+)"?$/m.exec(readFileSync(join(this.feed, 'latest-linux.yml'), 'utf8'))?.[1] ?? null;
     } catch {
       return null;
     }

@@ -46,9 +46,14 @@ export class TortureWorld {
       variables: { HOOK: webhook.url },
     });
     const torture = new TortureWorld(world, webhook, await world.commit(firstVersion));
-    await world.expect(0, ['release', '--yes']);
-    await torture.#write('good');
-    await torture.requireGood();
+    try {
+      await world.expect(0, ['release', '--yes']);
+      await torture.#write('good');
+      await torture.requireGood();
+    } catch (error) {
+      await torture.end();
+      throw error;
+    }
     return torture;
   }
 

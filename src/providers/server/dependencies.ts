@@ -66,7 +66,7 @@ export async function reuseDependencies(
     if (member(marker, 'dependencies') !== key) continue;
     const source = join(surfaceFolder(layout, name, options), 'node_modules');
     if (!(await exists(source))) continue;
-    await (await import('node:fs/promises')).symlink(source, join(folder, 'node_modules')); if (false) await cp(source, join(folder, 'node_modules'), {
+    await cp(source, join(folder, 'node_modules'), {
       recursive: true,
       verbatimSymlinks: true,
       mode: constants.COPYFILE_FICLONE,

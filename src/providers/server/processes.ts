@@ -1,4 +1,5 @@
-import { relative, sep } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
 import { commandLine } from '../../domain/command.ts';
 import { parseDuration } from '../../domain/duration.ts';
 import { isUnshipError } from '../../domain/errors.ts';
@@ -94,6 +95,8 @@ export async function retireProcess(
   const { previous = 'keep' } = options;
   const { fence, signal } = context;
   if (how === 'stop' || previous === 'stop') {
+    // A gateway that could not even begin to listen has started nothing, and there is nothing to stop.
+    if (!(await everStarted(location, release, signal))) return;
     const drainMs = drainMsOf(options);
     await commandGateway(
       location,
@@ -106,6 +109,17 @@ export async function retireProcess(
       { command: 'standby', fence, release, signal: previous.standby },
       { signal },
     );
+  }
+}
+
+async function everStarted(location: GatewayLocation, release: ReleaseId, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { releases } = await askGateway(location.folder, { command: 'status' }, { signal });
+    return releases[release] !== undefined;
+  } catch {
+    // It does not answer: its own record tells whether there may be a process left behind.
+    const record = await readFile(join(location.folder, 'state.json'), 'utf8').catch(() => '');
+    return record.includes(`"${release}"`);
   }
 }
 

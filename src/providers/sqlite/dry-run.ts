@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { messageOf, UnshipError } from '../../domain/errors.ts';
-import { keyword, type SqlStatement } from '../../surfaces/database/sql-statements.ts';
+import { identifier, keyword, type SqlStatement } from '../../surfaces/database/sql-statements.ts';
 import { encodingOf, memoryDatabase, resultCode } from './connection.ts';
 import { type Access, canWatch, shorten, unwatchStatements, watchStatements } from './guard-statements.ts';
 import { qualified } from './names.ts';
@@ -87,18 +87,34 @@ function follow(
   return after;
 }
 
+/** Columns that an INSERT names; undefined when it names none, and so fills all of them. */
+function insertColumns(statement: SqlStatement): ReadonlySet<string> | undefined {
+  const { tokens } = statement;
+  let at = tokens.findIndex((token) => keyword(token) === 'INTO') + 1;
+  if (at === 0) return undefined;
+  if (tokens[at + 1]?.text === '.') at += 2;
+  if (keyword(tokens[at + 1]) === 'AS') at += 2;
+  if (tokens[at + 1]?.text !== '(') return undefined;
+  const end = tokens.findIndex((token, index) => index > at && token.text === ')');
+  return new Set(tokens.slice(at + 2, end).flatMap((token) => identifier(token)?.toLowerCase() ?? []));
+}
+
 function note(
+  statement: SqlStatement,
   traces: ReadonlyMap<string, TableTrace>,
   accesses: readonly Access[],
   touched: Set<string>,
 ): void {
+  const named = insertColumns(statement);
   const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
   for (const access of accesses) {
     const trace = traces.get(access.table);
     if (trace === undefined || access.kind === 'read') continue;
     if (trace.origin !== null) touched.add(trace.origin);
     if (access.kind === 'insert') {
-      for (const column of trace.columns.values()) column.written = true;
+      for (const [name, column] of trace.columns) {
+        if (named === undefined || named.has(name.toLowerCase())) column.written = true;
+      }
       if ([...read].some((table) => table !== access.table && traces.has(table))) trace.filled = true;
     }
     const updated = access.kind === 'update' ? trace.columns.get(access.column ?? '') : undefined;
@@ -137,7 +153,7 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
       } finally {
         unwatchStatements(copy);
       }
-      note(traces, accesses, touched);
+      note(statement, traces, accesses, touched);
       if (['CREATE', 'ALTER', 'DROP'].includes(keyword(statement.tokens[0]) ?? '')) {
         traces = follow(statement, traces, readSchema(copy));
       }

@@ -4,7 +4,7 @@ import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { Archive, ArchivedTable } from './archive.ts';
 import { attach, breathe, numberOf } from './connection.ts';
 import type { TableChange } from './correspondence.ts';
-import { qualified, quoteName } from './names.ts';
+import { qualified, quoteName, quoteText } from './names.ts';
 import { differs, numbered, sameKey, sameKeyInScratch, scratch } from './rows.ts';
 import { findTable, type Schema, type SchemaObject, storedColumns, type Table } from './schema.ts';
 
@@ -211,7 +211,61 @@ function giveValues(
     if (now >= left) break;
     left = now;
   }
+  if (left > 0) {
+    exchange(database, part, live, { joined, match, where: sets.map(open).join(' OR '), sets });
+    left = count();
+  }
   return { givenBack: atFirst - left, keptEdits: left };
+}
+
+interface Exchange {
+  readonly joined: string;
+  readonly match: string;
+  readonly where: string;
+  readonly sets: readonly Assignment[];
+}
+
+/**
+ * Values under a unique index that had changed places with each other: their rows are taken out together and
+ * put in again. When not every row finds its place, none is moved.
+ */
+function exchange(
+  database: DatabaseSync,
+  part: ReturnTable,
+  live: Table,
+  { joined, match, where, sets }: Exchange,
+): void {
+  const target = qualified('main', live.name);
+  const held = `${part.rows}_held`;
+  const rowid = part.table.key?.rowid === true ? part.table.key.before : [];
+  const columns = [...rowid, ...storedColumns(live).map((column) => column.name)].map(quoteName);
+  const before = (part.table.key?.before ?? []).map(quoteName);
+  const next = columns.map((column) => {
+    const set = sets.find((candidate) => quoteName(candidate.column) === column);
+    return set === undefined ? `t.${column}` : `CASE WHEN ${set.when} THEN ${set.value} ELSE t.${column} END`;
+  });
+  const selected = [
+    ...columns.map((column, at) => `t.${column} AS o${at}`),
+    ...next.map((value, at) => `${value} AS n${at}`),
+  ];
+  const keyAt = before.map((key) => columns.indexOf(key));
+  const held2live = (prefix: string): string =>
+    before.map((key, at) => `t.${key} = h.${prefix}${keyAt[at]}`).join(' AND ');
+  const insert = (prefix: string, rest: string): string =>
+    `INSERT OR IGNORE INTO ${target} (${columns.join(', ')}) SELECT ${numbered(prefix, columns.length).join(', ')} FROM ${held} AS h ${rest}`;
+  database.exec('SAVEPOINT exchange');
+  database.exec(
+    `CREATE TABLE ${held} AS SELECT ${selected.join(', ')} FROM ${target} AS t JOIN (${joined}) ON ${match} WHERE ${where}`,
+  );
+  const rows = (): number => numberOf(database, `SELECT count(*) FROM ${target}`);
+  const atFirst = rows();
+  database.exec(
+    `DELETE FROM ${target} AS t WHERE EXISTS (SELECT 1 FROM ${held} AS h WHERE ${held2live('o')})`,
+  );
+  database.exec(insert('n', ''));
+  database.exec(insert('o', `WHERE NOT EXISTS (SELECT 1 FROM ${target} AS t WHERE ${held2live('n')})`));
+  if (rows() !== atFirst) database.exec('ROLLBACK TO exchange');
+  database.exec('RELEASE exchange');
 }
 
 /** Puts back rows that the migration had deleted, where their key is free. */
@@ -257,10 +311,17 @@ function keepSequence(database: DatabaseSync, table: ArchivedTable, live: Table)
     .run(live.name, table.sequence);
 }
 
+/** Values that the application has changed since, each counted once however many migrations had rewritten it. */
 function countEdits(database: DatabaseSync, part: ReturnTable): number {
-  if (part.table.after === null) return 0;
-  const edits = part.table.mapped.map((_, at) => `count(CASE WHEN e.f${at} = 2 THEN 1 END)`);
-  return edits.length === 0 ? 0 : numberOf(database, `SELECT ${edits.join(' + ')} FROM ${part.judged} AS e`);
+  const { table, keys, judged } = part;
+  if (table.after === null || keys.length === 0) return 0;
+  let count = 0;
+  for (const [at, [, after]] of table.mapped.entries()) {
+    const place = `${quoteText(JSON.stringify([table.after, after]))} || ${keys.map((key) => `quote(e.${key})`).join(" || ',' || ")}`;
+    const insert = `INSERT OR IGNORE INTO ${scratch}.kept_edits SELECT ${place} FROM ${judged} AS e WHERE e.f${at} = 2`;
+    count += Number(database.prepare(insert).run().changes);
+  }
+  return count;
 }
 
 /**

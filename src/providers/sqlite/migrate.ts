@@ -4,6 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
 import type { MigrateDownResult, MigrationRequest } from '../../surfaces/database/database.port.ts';
 import type { Migration } from '../../surfaces/database/migration-files.ts';
+import { normalizeSql, tokenize } from '../../surfaces/database/sql-statements.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArchiveRecord, ArchiveWriter, Direction } from './archive.ts';
 import {
@@ -35,6 +36,7 @@ export async function withScratch<T>(core: Core, work: (database: DatabaseSync) 
     attach(database, file, scratch, 'write');
     // Its content means nothing after this process: no journal on disk, no sync.
     database.exec(`PRAGMA ${scratch}.journal_mode = MEMORY; PRAGMA ${scratch}.synchronous = OFF`);
+    database.exec(`CREATE TABLE ${scratch}.kept_edits (place TEXT PRIMARY KEY) WITHOUT ROWID`);
     return await work(database);
   } catch (error) {
     throw explainError(error, core.file);
@@ -51,7 +53,7 @@ export function checksumOf(core: Core, migration: Migration): string {
 }
 
 function upChecksum(core: Core, migration: Migration): string {
-  return core.environment.runtime.digest(migration.up);
+  return core.environment.runtime.digest(normalizeSql(tokenize(migration.up)));
 }
 
 function recordOf(

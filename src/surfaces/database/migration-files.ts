@@ -86,12 +86,17 @@ function parseDbmate({ name, text }: MigrationFile): Migration {
   if (hasStatements(text.slice(0, up.index))) invalid(name, 'a statement stands before `-- migrate:up`');
   const outside = (mark: RegExpMatchArray | undefined): boolean =>
     /\btransaction:false\b/.test(mark?.[2] ?? '');
-  const downText = down === undefined ? '' : text.slice(down.index + down[0].length);
+  // Line numbers of a block are those of its file.
+  const block = (mark: RegExpMatchArray | undefined, end?: number): string =>
+    mark?.index === undefined
+      ? ''
+      : text.slice(0, mark.index).replaceAll(/[^\n]/g, '') + text.slice(mark.index + mark[0].length, end);
+  const downText = block(down);
   return {
     version: versionOf(name) ?? invalid(name, 'its name does not begin with a version'),
     name: name.replace(/\.sql$/, ''),
     format: 'dbmate',
-    up: text.slice(up.index + up[0].length, down?.index),
+    up: block(up, down?.index),
     down: hasStatements(downText) ? downText : null,
     outsideTransaction: { up: outside(up), down: outside(down) },
     declared: readDeclarations(name, text),

@@ -42,7 +42,7 @@ const applied = (world: SqliteWorld): string[] =>
   world.application
     .prepare('SELECT version FROM schema_migrations ORDER BY 1')
     .all()
-    .map((row) => String(row['version']));
+    .map((row) => String(row.version));
 const rows = (world: SqliteWorld): unknown[] =>
   world.application
     .prepare('SELECT * FROM entries ORDER BY id')

@@ -91,7 +91,9 @@ async function stateOf(world: SqliteWorld): Promise<unknown> {
     fingerprint,
     applied,
   }));
-  const text = (items: readonly unknown[]): string[] => items.map((item) => JSON.stringify(item)).sort();
+  // A repeated restore secures the state once more, because the application may have written in between.
+  const text = (items: readonly unknown[]): string[] =>
+    [...new Set(items.map((item) => JSON.stringify(item)))].sort();
   for (const backup of facts.backups) await world.port.verifyBackup(contextOf('verify'), backup.id);
   const rest = readdirSync(join(world.root, 'state', 'scratch')).filter((name) => name.endsWith('-journal'));
   return { tables, applied: facts.applied, fingerprint: facts.fingerprint, backups: text(backups), rest };

@@ -199,6 +199,6 @@ test('property: no edit of the application is lost, rewritten values come back, 
         if (!edited.has(row[table.key])) assert.ok(keysAgain.has(row[table.key]), 'rows are there again');
       }
     }),
-    { numRuns: Number(process.env['UNSHIP_PROPERTY_RUNS'] ?? 40), endOnFailure: false },
+    { numRuns: Number(process.env.UNSHIP_PROPERTY_RUNS ?? 40), endOnFailure: false },
   );
 });

@@ -1,0 +1,576 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { UnshipError } from '../../src/domain/errors.ts';
+import { foldRun } from '../../src/domain/run.ts';
+import { leaseTtlMs } from '../../src/engine/session.ts';
+import { type Behaviour, planOf, releasePlan, rollbackPlan, World } from './toy.ts';
+
+const broken = new Error('the host answers 503');
+
+/** Fails so many times at this part, then works. */
+function failing(
+  part: Parameters<Behaviour>[1],
+  times = Number.POSITIVE_INFINITY,
+  error: Error = broken,
+): Behaviour {
+  let left = times;
+  return async (_context, at) => {
+    if (at !== part || left <= 0) return;
+    left -= 1;
+    throw error;
+  };
+}
+
+/** Holds the step until somebody opens it, as a wait for an approval or a long build does. */
+function gate(): { readonly behaviour: Behaviour; open(): void; readonly reached: Promise<void> } {
+  let open = false;
+  let arrive: () => void = () => {};
+  const reached = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
+  const behaviour: Behaviour = async (context, part) => {
+    if (part !== 'apply') return;
+    arrive();
+    while (!open) {
+      await context.runtime.clock.sleep(100, context.signal);
+      if (context.signal.aborted) throw new Error('told to stop');
+    }
+  };
+  return {
+    behaviour,
+    reached,
+    open: () => {
+      open = true;
+    },
+  };
+}
+
+async function stateOf(
+  process: ReturnType<World['process']>,
+  run: number,
+): Promise<ReturnType<typeof foldRun>> {
+  const plan = await process.store.plan(run);
+  assert.ok(plan !== undefined);
+  return foldRun(plan, await process.store.journal(run));
+}
+
+describe('a run', () => {
+  test('carries every step out, what may run side by side does, and tells as it goes', async () => {
+    using world = new World();
+    const process = world.process();
+    const slow: Behaviour = async ({ runtime }) => await runtime.clock.sleep(100);
+    for (const step of ['web.stage', 'vault.backup']) world.behaviours.set(step, slow);
+    const outcome = await process.run(releasePlan());
+    assert.deepEqual(outcome, { run: 1, status: 'done' });
+    assert.deepEqual(new Set(world.effects.slice(0, 2)), new Set(['web.stage', 'vault.backup']));
+    assert.deepEqual(world.effects.slice(2), [
+      'vault.migrate-up',
+      'web.start',
+      'web.switch',
+      'unship.record-live',
+      'web.retire',
+    ]);
+    assert.equal(world.widest, 2);
+    const told = process.events.flatMap((event) => (event.type === 'entry' ? [event.entry] : []));
+    assert.deepEqual(
+      told,
+      (await process.store.journal(1)).filter((entry) => entry.seq > 1),
+    );
+  });
+
+  test('is not bothered by a reporter that fails', async () => {
+    using world = new World();
+    const process = world.process();
+    const session = await process.session();
+    const outcome = await process.engine.start(releasePlan(), session, null, {
+      signal: process.pause.signal,
+      onEvent: () => {
+        throw new Error('EPIPE');
+      },
+    });
+    assert.equal(outcome.status, 'done');
+    await session.close();
+  });
+
+  test('gives each step one idempotency key, the fence, and the rows that may be lost', async () => {
+    using world = new World();
+    const process = world.process();
+    const seen: unknown[] = [];
+    world.behaviours.set('web.switch', async ({ idempotencyKey, fence, maximumRowsLost }, part) => {
+      if (part === 'apply') seen.push({ idempotencyKey, fence, maximumRowsLost });
+      if (part === 'apply' && seen.length === 1) throw broken;
+    });
+    await process.run(rollbackPlan(), 7);
+    const expected = {
+      idempotencyKey: 'inner-scribe-vault/production/1/web.switch',
+      fence: 1,
+      maximumRowsLost: 7,
+    };
+    assert.deepEqual(seen, [expected, expected]);
+  });
+
+  test('goes on when something best-effort fails, after three attempts', async () => {
+    using world = new World();
+    const process = world.process();
+    let attempts = 0;
+    world.behaviours.set('desktop.halt', async (_context, part) => {
+      if (part !== 'apply') return;
+      attempts += 1;
+      throw broken;
+    });
+    world.absent.add('unship.notify');
+    const outcome = await process.run(rollbackPlan());
+    assert.equal(outcome.status, 'done');
+    assert.equal(attempts, 3);
+    const { steps } = await stateOf(process, 1);
+    assert.equal(steps['desktop.halt']?.status, 'failed');
+    assert.equal(steps['unship.notify']?.error?.slug, 'unknown-surface');
+  });
+});
+
+describe('when a step fails', () => {
+  test('a release is undone, in reverse order of what was done', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.switch', failing('verify'));
+    const outcome = await process.run(releasePlan());
+    assert.equal(outcome.status, 'undone');
+    assert.equal(outcome.error, broken);
+    assert.deepEqual(world.effects.slice(5), [
+      'undo web.switch',
+      'undo web.start',
+      'undo vault.migrate-up',
+      ...world.effects.slice(8),
+    ]);
+    assert.deepEqual(new Set(world.effects.slice(8)), new Set(['undo vault.backup', 'undo web.stage']));
+    assert.deepEqual([...world.done], []);
+    assert.equal((await process.store.run(1))?.status, 'undone');
+  });
+
+  test('a release does not wait for the others to end by themselves before it is undone', async () => {
+    using world = new World();
+    const process = world.process();
+    const build = gate();
+    world.behaviours.set('web.stage', build.behaviour);
+    world.behaviours.set('vault.backup', failing('apply'));
+    const before = world.time.now();
+    const outcome = await process.run(releasePlan());
+    assert.equal(outcome.status, 'undone');
+    assert.equal(outcome.error, broken);
+    assert.ok(world.time.now() - before < 1000);
+  });
+
+  test('a rollback retries, then waits as blocked; resuming tries again', async () => {
+    using world = new World();
+    const process = world.process();
+    let attempts = 0;
+    let mended = false;
+    world.behaviours.set('vault.migrate-down', async (_context, part) => {
+      if (part !== 'apply' || mended) return;
+      attempts += 1;
+      throw broken;
+    });
+    const blocked = await process.run(rollbackPlan());
+    assert.equal(blocked.status, 'blocked');
+    assert.equal(blocked.error, broken);
+    assert.equal(attempts, 4);
+    assert.deepEqual([...world.done].sort(), ['desktop.halt', 'web.start', 'web.switch']);
+    mended = true;
+    const resumed = await process.resume(1);
+    assert.equal(resumed.status, 'done');
+    assert.equal(world.done.size, 8);
+  });
+
+  test('a rollback still does what does not depend on the step that failed', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('desktop.pull', failing('apply'));
+    const outcome = await process.run(rollbackPlan());
+    assert.equal(outcome.status, 'blocked');
+    assert.ok(world.done.has('unship.record-rollback'));
+    assert.ok(!world.done.has('desktop.publish-standby'));
+  });
+
+  test('a step that is verified wrongly is applied again', async () => {
+    using world = new World();
+    const process = world.process();
+    let looks = 0;
+    world.behaviours.set('web.switch', async (_context, part) => {
+      if (part === 'verify' && ++looks === 1) {
+        world.done.delete('web.switch');
+      }
+    });
+    assert.equal((await process.run(rollbackPlan())).status, 'done');
+    assert.equal(world.effects.filter((effect) => effect === 'web.switch').length, 2);
+  });
+
+  test('a refusal before anything live was touched is the answer: the run has failed, nothing waits', async () => {
+    using world = new World();
+    const process = world.process();
+    const refusal = new UnshipError('target-gone', { happened: 'its build is gone' });
+    world.behaviours.set('web.start', failing('validate', 9, refusal));
+    world.absent.add('desktop.halt');
+    const outcome = await process.run(rollbackPlan());
+    assert.equal(outcome.status, 'failed');
+    assert.equal(outcome.error, refusal);
+    const { steps } = await stateOf(process, 1);
+    assert.equal(steps['web.start']?.attempt, 1, 'a refusal is not tried again');
+  });
+
+  test('a step of a watch stops the run and keeps what was done', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('unship.watch', failing('apply'));
+    const plan = planOf('release', [
+      { surface: 'web', action: 'web.switch' },
+      { action: 'unship.watch', after: ['web.switch'], onFailure: 'stop' },
+      { action: 'unship.record-good', after: ['unship.watch'], onFailure: 'stop' },
+    ]);
+    assert.equal((await process.run(plan)).status, 'failed');
+    assert.deepEqual(world.effects, ['web.switch']);
+  });
+
+  test('a release whose undo fails is blocked, and resuming goes on going back', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.switch', failing('verify'));
+    world.behaviours.set('vault.migrate-up', failing('undo', 4));
+    const blocked = await process.run(releasePlan());
+    assert.equal(blocked.status, 'blocked');
+    assert.ok(!world.done.has('web.switch') && world.done.has('vault.migrate-up'));
+    const resumed = await process.resume(1);
+    assert.equal(resumed.status, 'undone');
+    assert.deepEqual([...world.done], []);
+  });
+
+  test('a step that nobody can carry out any more fails like any other', async () => {
+    using world = new World();
+    const process = world.process();
+    world.absent.add('vault.migrate-down');
+    const outcome = await process.run(rollbackPlan());
+    assert.equal(outcome.status, 'blocked');
+    assert.equal((outcome.error as UnshipError).slug, 'unknown-surface');
+    world.absent.clear();
+    assert.equal((await process.resume(1)).status, 'done');
+  });
+});
+
+describe('time limits', () => {
+  test('a step that does not end in time has failed: it is no pause', async () => {
+    using world = new World();
+    const process = world.process();
+    const hangs = gate();
+    world.behaviours.set('web.start', hangs.behaviour);
+    const outcome = await process.run(releasePlan());
+    assert.equal(outcome.status, 'undone');
+    assert.equal((outcome.error as UnshipError).slug, 'step-timeout');
+    const failures = (await process.store.journal(1)).flatMap((entry) =>
+      entry.type === 'step' && entry.status === 'failed' ? [[entry.step, entry.error?.slug]] : [],
+    );
+    assert.deepEqual(failures, [['web.start', 'step-timeout']]);
+    assert.deepEqual([...world.done], []);
+  });
+
+  for (const part of ['validate', 'verify', 'undo'] as const) {
+    test(`the limit holds for ${part} too, even where the step does not listen`, async () => {
+      using world = new World();
+      const process = world.process();
+      world.behaviours.set('web.start', async (_context, at) => {
+        if (at === part) await new Promise<void>(() => {});
+      });
+      if (part === 'undo') world.behaviours.set('web.switch', failing('apply'));
+      const outcome = await process.run(releasePlan());
+      assert.equal(outcome.status, part === 'undo' ? 'blocked' : 'undone');
+      assert.equal((outcome.error as UnshipError).slug, 'step-timeout');
+    });
+  }
+
+  test('a rollback tries a step again that was too slow once', async () => {
+    using world = new World();
+    const process = world.process();
+    let calls = 0;
+    world.behaviours.set('web.start', async (_context, part) => {
+      if (part === 'apply' && ++calls === 1) await new Promise<void>(() => {});
+    });
+    assert.equal((await process.run(rollbackPlan())).status, 'done');
+    assert.equal(calls, 2);
+  });
+});
+
+describe('pausing', () => {
+  test('a wait ends, the run is paused and not failed, and goes on later', async () => {
+    using world = new World();
+    const process = world.process();
+    const wait = gate();
+    world.behaviours.set('web.start', wait.behaviour);
+    const running = process.run(rollbackPlan());
+    await wait.reached;
+    process.pause.abort();
+    const paused = await running;
+    assert.equal(paused.status, 'paused');
+    const { steps, status } = await stateOf(process, 1);
+    assert.equal(status, 'paused');
+    assert.equal(steps['web.start']?.status, 'applying');
+    assert.equal(steps['web.switch']?.attempt, 0);
+    wait.open();
+    const resumed = await world.process().resume(1);
+    assert.equal(resumed.status, 'done');
+  });
+
+  test('an effect under way is let finish', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.switch', async (_context, part) => {
+      if (part === 'apply') process.pause.abort();
+    });
+    assert.equal((await process.run(rollbackPlan())).status, 'paused');
+    assert.ok(world.done.has('web.switch'));
+    assert.ok(!world.done.has('vault.migrate-down'));
+    assert.equal((await world.process().resume(1)).status, 'done');
+    assert.equal(world.effects.filter((effect) => effect === 'web.switch').length, 1);
+  });
+
+  test('a pause while undoing goes on with undoing', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.switch', failing('apply'));
+    world.behaviours.set('vault.migrate-up', async (_context, part) => {
+      if (part === 'undo') process.pause.abort();
+    });
+    assert.equal((await process.run(releasePlan())).status, 'paused');
+    assert.ok(world.done.has('web.stage') || world.done.has('vault.backup'));
+    assert.equal((await world.process().resume(1)).status, 'undone');
+    assert.deepEqual([...world.done], []);
+  });
+
+  test('a run that had nothing left to do when the pause came is done', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('unship.notify', async (_context, part) => {
+      if (part === 'verify') process.pause.abort();
+    });
+    assert.equal((await process.run(rollbackPlan())).status, 'done');
+  });
+
+  test('a run that has ended is not begun again by resuming it', async () => {
+    using world = new World();
+    const process = world.process();
+    await process.run(rollbackPlan());
+    const effects = [...world.effects];
+    assert.deepEqual(await process.resume(1), { run: 1, status: 'done' });
+    assert.deepEqual(world.effects, effects);
+  });
+});
+
+describe('words from outside', () => {
+  test('cancelling before the point of no return undoes what was done', async () => {
+    using world = new World();
+    const process = world.process();
+    const wait = gate();
+    world.behaviours.set('desktop.pull', wait.behaviour);
+    const running = process.run(rollbackPlan());
+    await wait.reached;
+    const other = world.process();
+    await other.store.signal({ run: 1, name: 'cancel', payload: 'ben', at: world.time.now() });
+    const outcome = await running;
+    assert.equal(outcome.status, 'undone');
+    assert.equal((outcome.error as UnshipError).slug, 'cancelled');
+    assert.deepEqual([...world.done], []);
+  });
+
+  test('cancelling after the point of no return changes nothing', async () => {
+    using world = new World();
+    const process = world.process();
+    const wait = gate();
+    world.behaviours.set('unship.notify', wait.behaviour);
+    const running = process.run(rollbackPlan());
+    await wait.reached;
+    await process.store.signal({ run: 1, name: 'cancel', payload: 'ben', at: world.time.now() });
+    await world.time.sleep(2000);
+    wait.open();
+    assert.equal((await running).status, 'done');
+    assert.equal(world.done.size, 8);
+  });
+
+  test('a cancellation that came while nobody drove the run counts first', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('vault.migrate-down', failing('verify'));
+    assert.equal((await process.run(rollbackPlan())).status, 'blocked');
+    assert.ok(world.done.has('vault.migrate-down'), 'the step that failed had its effect');
+    await process.store.signal({ run: 1, name: 'cancel', payload: 'ben', at: world.time.now() });
+    assert.equal((await process.resume(1)).status, 'undone');
+    assert.deepEqual([...world.done], [], 'and that effect was undone as well');
+  });
+
+  test('an approval may come before the wait, and while only a wait is left the run is waiting', async () => {
+    for (const early of [true, false]) {
+      using world = new World();
+      const process = world.process();
+      const approve = async (): Promise<void> => {
+        await process.store.signal({ run: 1, name: 'approval', payload: 'ben', at: world.time.now() });
+      };
+      world.behaviours.set('unship.approval', async (context, part) => {
+        if (part !== 'apply') return;
+        for (;;) {
+          const given = await process.store.signals(1);
+          if (given.some((signal) => signal.name === 'approval')) return;
+          await context.runtime.clock.sleep(500, context.signal);
+          if (context.signal.aborted) throw new Error('told to stop');
+        }
+      });
+      const plan = planOf('release', [
+        { surface: 'web', action: 'web.stage' },
+        { action: 'unship.approval', after: ['web.stage'] },
+        { surface: 'web', action: 'web.switch', after: ['unship.approval'] },
+      ]);
+      if (early)
+        world.behaviours.set('web.stage', async (_context, part) => {
+          if (part === 'apply') await approve();
+        });
+      const running = process.run(plan);
+      if (!early) {
+        while ((await process.store.run(1))?.status !== 'waiting') await world.time.sleep(100);
+        await approve();
+      }
+      assert.equal((await running).status, 'done');
+      const statuses = await process.statuses(1);
+      assert.deepEqual(
+        statuses.filter((status, index) => status !== statuses[index - 1]),
+        ['running', 'waiting', 'running', 'done'],
+      );
+    }
+  });
+});
+
+describe('the lease', () => {
+  test('a second run is told who holds the environment, for how long, and with which command', async () => {
+    using world = new World();
+    const [first, second] = [world.process(), world.process()];
+    const wait = gate();
+    world.behaviours.set('web.stage', wait.behaviour);
+    const running = first.run(releasePlan());
+    await wait.reached;
+    await world.time.sleep(60_000);
+    const answer = await second.open();
+    assert.ok(!answer.granted, 'the heartbeat keeps it for longer than it lives by itself');
+    assert.deepEqual(answer.holder.owner, first.owner);
+    assert.equal(answer.holder.run, 1);
+    assert.equal(answer.holder.kind, 'release');
+    assert.ok(world.time.now() - answer.holder.since >= 60_000);
+    assert.ok(answer.holder.expiresAt > world.time.now());
+    wait.open();
+    assert.equal((await running).status, 'done');
+    const free = await second.open();
+    assert.ok(free.granted, 'and is given back at the end');
+    await free.session.close();
+  });
+
+  test('a dead owner on this host frees it at once, on another host after it has expired', async () => {
+    for (const host of ['here', 'elsewhere']) {
+      using world = new World();
+      const first = world.process(host);
+      const session = await first.session();
+      first.self.kill();
+      const second = world.process(host);
+      const before = world.time.now();
+      let answer = await second.open();
+      while (!answer.granted) {
+        await world.time.sleep(500);
+        answer = await second.open();
+      }
+      const waited = world.time.now() - before;
+      if (host === 'here') assert.equal(waited, 0);
+      else assert.ok(waited >= leaseTtlMs - 500 && waited <= leaseTtlMs + 500, `${waited} ms`);
+      assert.equal(answer.session.fence, session.fence + 1);
+      await answer.session.close();
+    }
+  });
+
+  test('a rollback goes before a release: the release does nothing more and says so', async () => {
+    using world = new World();
+    const [releasing, other] = [world.process(), world.process()];
+    const wait = gate();
+    world.behaviours.set('web.start', wait.behaviour);
+    const running = releasing.run(releasePlan());
+    await wait.reached;
+    const refused = await other.open('normal', 'release');
+    assert.ok(!refused.granted);
+    const answer = await other.open('supersede', 'rollback');
+    assert.ok(answer.granted);
+    assert.equal(answer.superseded, 1);
+    const effects = [...world.effects];
+    wait.open();
+    const outcome = await running;
+    assert.equal(outcome.status, 'superseded');
+    await world.time.sleep(60_000);
+    const added = world.effects.slice(effects.length);
+    assert.deepEqual(
+      added.filter((effect) => effect !== 'web.start'),
+      [],
+      'only the step under way ended',
+    );
+    await assert.rejects(releasing.store.append(1, 1, { type: 'note', text: 'late' }), /fenced-out/);
+    const again = await other.open('supersede', 'rollback');
+    assert.ok(!again.granted, 'but not before a rollback');
+    assert.equal(again.holder.fence, 2);
+  });
+
+  test('a person may take it over from an owner that lives but hangs', async () => {
+    using world = new World();
+    const [hung, other] = [world.process(), world.process()];
+    const wait = gate();
+    world.behaviours.set('web.start', wait.behaviour);
+    const running = hung.run(rollbackPlan());
+    await wait.reached;
+    assert.ok(!(await other.open('normal')).granted);
+    const taken = other.resume(1, 'take-over');
+    wait.open();
+    assert.deepEqual([(await running).status, (await taken).status], ['superseded', 'done']);
+    assert.equal(world.done.size, 8);
+    const counts = world.effects.filter((effect, index) => world.effects.indexOf(effect) !== index);
+    assert.deepEqual(counts, []);
+  });
+
+  test('fencing tokens only grow', async () => {
+    using world = new World();
+    const process = world.process();
+    const fences: number[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      const session = await process.session();
+      fences.push(session.fence);
+      await session.close();
+    }
+    assert.deepEqual(fences, [1, 2, 3, 4, 5]);
+    assert.equal(await process.store.lastFence(), 5);
+  });
+
+  test('work that meets a fenced-out journal ends instead of trying for ever', async () => {
+    using world = new World();
+    const process = world.process();
+    const session = await process.session();
+    world.behaviours.set('web.start', async (_context, part) => {
+      // The lease goes to another one while this step is under way, before any heartbeat tells.
+      if (part === 'apply') await world.process('elsewhere').open('take-over');
+    });
+    const outcome = await process.engine.start(rollbackPlan(), session, null, process.options);
+    assert.equal(outcome.status, 'superseded');
+    assert.ok(!world.done.has('web.switch'));
+  });
+
+  test('a run begun by another version of the program is left alone', async () => {
+    using world = new World();
+    const process = world.process();
+    const session = await process.session();
+    const run = await process.store.createRun(
+      session.fence,
+      rollbackPlan(),
+      world.time.now(),
+      'unship-run/0',
+    );
+    await assert.rejects(process.engine.resume(run, session, process.options), /wrong-version/);
+    await assert.rejects(process.engine.resume(99, session, process.options), /unknown-run/);
+    assert.deepEqual(world.effects, []);
+    await session.close();
+  });
+});
