@@ -35,7 +35,7 @@ export async function cliStart({ quick, cleanup }: BenchOptions): Promise<Findin
     rounded(median(one.times) / median(node.times));
   return {
     method: [
-      `unship as published: one bundle of ${Math.round(built.bundleBytes / 1_000)} kB and its lazy parts, built for this run, its compile cache warm.`,
+      `unship as published: bundled, ${Math.round(built.bundleBytes / 1_000)} kB of which each command loads what it needs, built for this run, its compile cache warm.`,
       'From the start of the process to its end, as whoever starts it sees it, in turn with the peers. Medians.',
       '`--version` is answered before anything is loaded; `--help` loads the command table, `status` configuration, state and gateway.',
     ],

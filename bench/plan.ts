@@ -2,8 +2,8 @@ import { atMost, type BenchOptions, type Findings } from './report.ts';
 import { makeEnvironment } from './support/environment.ts';
 import { untilServed } from './support/http.ts';
 import { log } from './support/log.ts';
-import { maxRssMb } from './support/memory.ts';
 import { type Command, runWell } from './support/processes.ts';
+import { resourcesOf } from './support/resources.ts';
 import { seedReleases } from './support/seed.ts';
 import { median, p95, rounded } from './support/statistics.ts';
 import { timed, timeInTurn } from './support/timing.ts';
@@ -39,22 +39,22 @@ export async function plan({ quick, cleanup }: BenchOptions): Promise<Findings> 
   await timeInTurn([node, planning, screen, gitLog], rounds);
   await assertPlan(planning.command);
 
-  const memory: { [name: string]: number } = {};
-  for (const [name, one] of [
-    ['planMb', planning.command],
-    ['statusMb', command('status')],
-    ['releasesMb', command('releases')],
+  const cpu: number[] = [];
+  for (let at = 0; at < 5; at += 1) cpu.push((await resourcesOf(planning.command, folder)).cpuMs);
+  const memory = {
+    planMb: (await resourcesOf(planning.command, folder)).maxRssMb,
+    statusMb: (await resourcesOf(command('status'), folder)).maxRssMb,
+    releasesMb: (await resourcesOf(command('releases'), folder)).maxRssMb,
     // Last: it changes what is there.
-    ['rollbackMb', command('rollback')],
-  ] as const) {
-    memory[name] = await maxRssMb(one, folder);
-  }
-  const nodeMb = await maxRssMb(node.command, folder);
+    rollbackMb: (await resourcesOf(command('rollback'), folder)).maxRssMb,
+  };
+  const floor = await resourcesOf(node.command, folder);
   const medianMs = rounded(median(planning.times));
   return {
     method: [
       `\`unship plan --json\` with ${releases} releases in the history: from the start of the process to its end, in turn with the floor. Medians. The bundle as published, its compile cache warm.`,
       'The plan is made from what is there: state, folders on disk, the running gateway and its two processes.',
+      'cpuMs is the processor time of its process: it holds on a busy machine too.',
       'Memory: the most that the process of a command held (maximum resident set), one run each.',
     ],
     rounds,
@@ -63,10 +63,11 @@ export async function plan({ quick, cleanup }: BenchOptions): Promise<Findings> 
       releases,
       p95Ms: rounded(p95(planning.times)),
       screenMs: rounded(median(screen.times)),
+      cpuMs: rounded(median(cpu)),
       ...memory,
     },
     peers: {
-      node: { medianMs: rounded(median(node.times)), releases: 0, maxRssMb: nodeMb },
+      node: { medianMs: rounded(median(node.times)), releases: 0, ...floor },
       'git-log': { medianMs: rounded(median(gitLog.times)), releases: 2 },
     },
     about: {

@@ -1,10 +1,11 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { disposeGateway } from '../../src/providers/server/gateway-switch.ts';
 import { log } from './log.ts';
 import { type Command, runWell } from './processes.ts';
+import { sum } from './statistics.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -13,6 +14,7 @@ export interface Built {
   /** Its own cache of compiled code, so that every run begins with a cold one and warms it itself. */
   readonly environment: { readonly [name: string]: string };
   readonly program: string;
+  /** Of the command line: its entry and the parts that are loaded when they are needed. */
   readonly bundleBytes: number;
   /** `unship PARTS`. */
   command(parts: readonly string[], cwd: string): Command;
@@ -41,7 +43,7 @@ export async function buildUnship(): Promise<Built> {
   return {
     environment,
     program,
-    bundleBytes: statSync(join(folder, 'dist', 'cli.js')).size,
+    bundleBytes: sum(commandLineFiles(join(folder, 'dist')).map((file) => statSync(file).size)),
     command: (parts, cwd) => ({
       program: process.execPath,
       arguments: [program, ...parts],
@@ -50,6 +52,12 @@ export async function buildUnship(): Promise<Built> {
     }),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+function commandLineFiles(dist: string): readonly string[] {
+  return readdirSync(dist)
+    .filter((name) => /^cli(-.*)?\.js$/.test(name))
+    .map((name) => join(dist, name));
 }
 
 /** Ends the gateway of an environment's web surface and all that it runs. `folder` is the environment's state. */

@@ -127,7 +127,7 @@ function findings(
       `${requestsPerSecond} requests a second in an open loop from a process of its own, kept-alive connections, nothing repeated.`,
       'Times from the start of the command, on one clock: firstGoodMs to the first answer of the good release, lastBadMs to the last one of the bad release, exitMs to the end of the command. Medians.',
       'failedRequests: cut or refused connections, 5xx that are not the bad release’s own, no answer for 5 s (hung). The median of a round; failedInAll is the sum of all rounds.',
-      'Rounds are interleaved, one contender under load at a time. Everybody’s application starts in well under 0.1 s and has nothing to install: peers that install, build or start while they roll back could not look better.',
+      'Rounds are interleaved, one contender under load at a time. The application is the same for everybody, starts at once and has nothing to install: peers that install, build or start while they roll back could not look better.',
       'oursCold: beyondOwnStartMs is firstGoodMs less the time that the same application takes from its start to its first answer, measured before each round.',
     ],
     rounds: ours.rounds.length,

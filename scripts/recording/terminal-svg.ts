@@ -17,7 +17,7 @@ const styles: readonly (readonly [start: RegExp, name: string])[] = [
   [/^(warn|wait|undo) +/, 'warn'],
   [/^---/, 'warn'],
   [/^#/, 'quiet'],
-  [/^(Why|Order|Time|Data|No return|Other|Run|Observed|Not done|Open|Next|Done) {2,}/, 'label'],
+  [/^(No return(?= step)|(Why|Order|Time|Data|Other|Run|Observed|Not done|Open|Next|Done) {2,})/, 'label'],
 ];
 
 const style = `

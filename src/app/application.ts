@@ -6,7 +6,6 @@ import type {
   RunOptions,
 } from '../domain/application.ts';
 import { UnshipError } from '../domain/errors.ts';
-import type { Json } from '../domain/json.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRelease } from '../domain/planner/release.ts';
 import { currentRelease, planRollback, planUndo } from '../domain/planner/rollback.ts';
@@ -34,6 +33,13 @@ import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-dra
 import { backupReports, doctorReport, migrationReports, statusReport } from './reports.ts';
 import { type MadePlan, Runs } from './runs.ts';
 
+/** What a run that was limited to some surfaces wrote over: an undo brings back exactly that. */
+function limitOf(plan: Plan): { readonly replaced?: Release['surfaces'] } {
+  const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
+  const input = record?.input as { readonly replaced?: Release['surfaces'] | null } | undefined;
+  return input?.replaced === undefined || input.replaced === null ? {} : { replaced: input.replaced };
+}
+
 /** One application in one environment, open: plans are made here and handed to the engine. */
 export class RunningApplication implements Application {
   readonly name: string;
@@ -49,19 +55,24 @@ export class RunningApplication implements Application {
     this.environment = parts.request.environment;
   }
 
-  /** Makes a plan and keeps how it was made, so that it can be made again under the lease. */
+  /**
+   * Makes a plan and keeps how it was made, so that it can be made again under the lease. Only what a person is
+   * shown is remembered as shown: a status that looks every 2 seconds must not raise what was consented to.
+   */
   async #keep(
     make: () => Promise<Plan | Refusal>,
-    release?: MadePlan['release'],
+    { release, isShown = true }: { readonly release?: Release; readonly isShown?: boolean } = {},
   ): Promise<Plan | Refusal> {
     const { store, runtime } = this.#parts;
     const fence = await store.lastFence();
     const madeAt = runtime.clock.now();
     const plan = await make();
     if (isRefusal(plan)) return plan;
+    const shownBefore = await store.shownRowsLost(plan.hash);
     this.#made.set(plan, {
       plan,
       madeAt,
+      shownBefore,
       fence,
       remake: async () => {
         const again = await make();
@@ -70,13 +81,17 @@ export class RunningApplication implements Application {
       },
       ...(release === undefined ? {} : { release }),
     });
-    await store.rememberPlan(plan.hash, plan.rowsLost, madeAt);
+    if (isShown) await store.rememberPlan(plan.hash, plan.rowsLost, madeAt);
     return plan;
   }
 
   async planRollback(request: RollbackRequest): Promise<Plan | Refusal> {
+    return await this.#planRollback(request, true);
+  }
+
+  async #planRollback(request: RollbackRequest, isShown: boolean): Promise<Plan | Refusal> {
     const { store, surfaces, policy, runtime } = this.#parts;
-    return await this.#keep(async () => {
+    const make = async (): Promise<Plan | Refusal> => {
       const history = await store.planningHistory(request.to);
       const query = { releases: releasesInQuestion(history, request.to), countRisk: request.countRisk };
       const { facts, failures } = await observe(surfaces, query, runtime);
@@ -88,7 +103,8 @@ export class RunningApplication implements Application {
         ...(request.strategy === undefined ? {} : { strategy: request.strategy }),
       });
       return isRefusal(plan) ? explainFailures(plan, failures) : plan;
-    });
+    };
+    return await this.#keep(make, { isShown });
   }
 
   async planUndo(run?: number): Promise<Plan | Refusal> {
@@ -108,6 +124,7 @@ export class RunningApplication implements Application {
         kind: 'undo',
         run: summary.id,
         to,
+        ...limitOf(plan),
         reason: `undo of run ${summary.id}`,
       });
       return isRefusal(undo) ? explainFailures(undo, failures) : undo;
@@ -184,7 +201,7 @@ export class RunningApplication implements Application {
         });
         return isRefusal(made) ? explainFailures(made, failures) : made;
       },
-      pending,
+      { release: pending },
     );
     return isRefusal(plan) ? plan : { release: pending, plan, rehearsal };
   }
@@ -363,11 +380,11 @@ export class RunningApplication implements Application {
   }
 
   async status(): Promise<StatusReport> {
-    return await statusReport(this.#parts, (request) => this.planRollback(request));
+    return await statusReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
   async doctor(): Promise<DoctorReport> {
-    return await doctorReport(this.#parts, (request) => this.planRollback(request));
+    return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
   async releases(limit: number): Promise<readonly Release[]> {

@@ -1,4 +1,5 @@
 import type { SurfaceFacts } from '../domain/facts.ts';
+import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
 import { schemaLabel } from '../domain/planner/rollback.ts';
@@ -86,21 +87,23 @@ export function adoptedSurface(seen: SurfaceFacts, id: Release['id']): SurfaceRe
   return { kind: 'desktop', commit, artifact: null, label: seen.offered, since: id };
 }
 
-/** Quarantined commits that `commit` contains and whose fix has not lifted them. */
+/** Quarantined commits that `commit` contains without the fix that lifted them. */
 export async function quarantinedAncestors(
   source: Source,
   history: History,
   commit: string,
 ): Promise<readonly string[]> {
-  const active = history.quarantine.filter((entry) => entry.fixedBy === undefined);
+  // A quarantined commit that this clone does not have can't be among its ancestors.
+  const has = (ancestor: string): Promise<boolean> => source.contains(commit, ancestor).catch(() => false);
+  const active = history.quarantine.filter(({ fixedBy }) => fixedBy === undefined || isCommit(fixedBy));
   const contained = await Promise.all(
-    // A quarantined commit that this clone does not have can't be among its ancestors.
-    active.map(async (entry) => ({
-      entry,
-      inside: await source.contains(commit, entry.commit).catch(() => false),
-    })),
+    active.map(async ({ commit: bad, fixedBy }) => {
+      // Lifting it lets the fix ship, not the bad commit by itself.
+      const isBad = (await has(bad)) && (fixedBy === undefined || !(await has(fixedBy)));
+      return isBad ? [bad] : [];
+    }),
   );
-  return contained.filter((item) => item.inside).map((item) => item.entry.commit);
+  return contained.flat();
 }
 
 export async function rehearsalPlan(

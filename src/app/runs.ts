@@ -24,6 +24,8 @@ export interface MadePlan {
   /** Fence of the last lease when the facts were observed. */
   readonly fence: number;
   remake(): Promise<Plan>;
+  /** Rows that would be lost as this plan was shown before; undefined when it never was. */
+  readonly shownBefore: number | undefined;
   /** The release that the plan brings; it is recorded with the run. */
   readonly release?: Release;
 }
@@ -111,23 +113,32 @@ export class Runs {
     });
   }
 
-  async #consent(plan: Plan, accepted: string | undefined): Promise<{ rowsLost: number; by: string } | null> {
+  /** Consent carries a ceiling: the figure that was on the screen when it was given. */
+  async #consent(
+    made: MadePlan,
+    plan: Plan,
+    options: ExecuteOptions,
+  ): Promise<{ rowsLost: number; by: string } | null> {
     if (plan.rowsLost === 0 && !plan.lossUncertain) return null;
-    if (accepted !== plan.hash) {
+    if (options.acceptedLossHash !== plan.hash) {
       throw new UnshipError('consent-missing', {
         happened: `${plan.rowsLost} rows would be lost${plan.lossUncertain ? ', perhaps more' : ''}`,
         done: 'nothing',
         next: `unship plan --details, then repeat with --accept-data-loss=${shortHash(plan.hash)}`,
       });
     }
-    const ceiling = (await this.#parts.store.shownRowsLost(plan.hash)) ?? plan.rowsLost;
+    const { store, runtime, request } = this.#parts;
+    const shown = options.consentedBeforehand === true ? made.shownBefore : undefined;
+    const ceiling = shown ?? made.plan.rowsLost;
     if (plan.rowsLost > ceiling) {
+      // Whoever repeats the same command has still seen only the old figure.
+      await store.rememberPlan(plan.hash, ceiling, runtime.clock.now());
       throw new UnshipError('loss-exceeds-consent', {
         happened: `${plan.rowsLost} rows would be lost now; ${ceiling} were shown`,
         done: 'nothing',
       });
     }
-    return { rowsLost: ceiling, by: this.#parts.request.user };
+    return { rowsLost: ceiling, by: request.user };
   }
 
   /** Work of a moment that is no run: it holds the lease while it writes. */
@@ -152,7 +163,7 @@ export class Runs {
     const session = await this.#session(mode, plan);
     try {
       const current = await this.#verifiedPlan(made, session);
-      const consent = await this.#consent(current, options.acceptedLossHash);
+      const consent = await this.#consent(made, current, options);
       await this.#settleUnended(session, current);
       if (made.release !== undefined) await this.#saveConfiguration();
       return await this.#drive(current, options, (drive) =>

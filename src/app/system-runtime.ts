@@ -52,7 +52,11 @@ const noFaults: Faults = { point: () => {} };
  */
 export function faultsFromEnvironment(value: string | undefined): Faults {
   const points = (value ?? '').split(',').flatMap((part) => faultPoint(part) ?? []);
-  return points.length === 0 ? noFaults : { point: (name) => points.forEach((point) => point(name)) };
+  return {
+    point: (name) => {
+      for (const point of points) point(name);
+    },
+  };
 }
 
 function faultPoint(text: string): Faults['point'] | undefined {

@@ -68,6 +68,7 @@ export async function carryOut(
     takeOver: context.options.flag('take-over'),
     ...(reason === undefined ? {} : { reason }),
     ...(acceptedLossHash === undefined ? {} : { acceptedLossHash }),
+    consentedBeforehand: context.options.flag('accept-data-loss'),
   });
   return runAnswer(result);
 }

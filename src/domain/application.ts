@@ -28,6 +28,8 @@ export interface ExecuteOptions extends RunOptions {
   readonly reason?: string;
   /** Full hash of the plan whose loss a person has seen and accepted; absent without consent. */
   readonly acceptedLossHash?: string;
+  /** The person consented to what an earlier command showed, and has not seen what it would be now. */
+  readonly consentedBeforehand?: boolean;
 }
 
 export interface RollbackRequest {

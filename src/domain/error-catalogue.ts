@@ -165,18 +165,18 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'run git status in the folder that is named, and mend what it says',
     explain: 'Releases are made from a git repository. It was only read; nothing was changed.',
   },
+  'guard-inconclusive': {
+    exit: exitCodes.failed,
+    title: 'the watch could not tell',
+    next: 'look at the checks with unship guard, then decide',
+    explain: 'The checks could not be asked. No data is not healthy.',
+  },
   'guard-unhealthy': {
     exit: exitCodes.failed,
     title: 'the release failed its watch',
     next: 'unship plan',
     explain:
       'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
-  },
-  'guard-inconclusive': {
-    exit: exitCodes.failed,
-    title: 'the watch could not tell',
-    next: 'look at the checks with unship guard, then decide',
-    explain: 'The checks could not be asked. No data is not healthy.',
   },
   'hold-unsupported': {
     exit: exitCodes.refused,
@@ -246,12 +246,6 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship release, or unship init to adopt what is live',
     explain: 'There is no live release to act on.',
   },
-  'plan-stale': {
-    exit: exitCodes.refused,
-    title: 'the plan no longer fits what is there',
-    next: 'unship plan, and run the new one',
-    explain: 'Something that identifies the state has changed since it was shown. Nothing was done.',
-  },
   'past-no-return': {
     exit: exitCodes.refused,
     title: 'the run is past its point of no return',
@@ -263,6 +257,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'the run is paused; what was done stays done',
     next: 'unship resume',
     explain: 'It goes on where it stopped, in this or another process.',
+  },
+  'plan-stale': {
+    exit: exitCodes.refused,
+    title: 'the plan no longer fits what is there',
+    next: 'unship plan, and run the new one',
+    explain: 'Something that identifies the state has changed since it was shown. Nothing was done.',
   },
   'port-taken': {
     exit: exitCodes.refused,

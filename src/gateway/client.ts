@@ -120,7 +120,7 @@ export async function commandGateway<R extends GatewayRequest>(
 /** Starts the daemon unless it answers. It outlives this process. */
 export async function ensureGateway(location: GatewayLocation, signal?: AbortSignal): Promise<void> {
   const deadline = performance.now() + readyWithinMs;
-  if (await answers(location.folder)) return;
+  if ((await answering(location.folder)) !== null) return;
   const { spawn } = await import('node:child_process');
   const { folder, listen, ownerPid, entry = defaultEntry(import.meta.url) } = location;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -144,7 +144,12 @@ export async function ensureGateway(location: GatewayLocation, signal?: AbortSig
   });
   while (performance.now() < deadline) {
     signal?.throwIfAborted();
-    if (await answers(folder)) return;
+    const pid = await answering(folder);
+    if (pid !== null) {
+      // Another caller's was first: ours, still on its way, must not become a second one after that has ended.
+      if (pid !== child.pid) child.kill('SIGKILL');
+      return;
+    }
     if (exit === exitStatus.portTaken && listen) throw portTaken(listen);
     // Another caller's daemon has the lock and will answer in a moment.
     if (exit !== undefined && exit !== exitStatus.alreadyRuns) {
@@ -163,12 +168,12 @@ export function defaultEntry(here: string): string {
   return fileURLToPath(url);
 }
 
-async function answers(folder: string): Promise<boolean> {
+/** Pid of the gateway that answers; null when none does. */
+async function answering(folder: string): Promise<number | null> {
   try {
-    await askGateway(folder, { command: 'status' }, { timeoutMs: 2_000 });
-    return true;
+    return (await askGateway(folder, { command: 'status' }, { timeoutMs: 2_000 })).pid;
   } catch {
-    return false;
+    return null;
   }
 }
 

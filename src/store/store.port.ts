@@ -91,13 +91,7 @@ export interface Store {
    * Makes the run, its first journal entry and the release that it brings, if any, in one transaction; returns
    * the run's number. A release without a run would stay pending for ever.
    */
-  createRun(
-    fence: number,
-    plan: Plan,
-    startedAt: number,
-    label: string,
-    release?: Release,
-  ): Promise<number>;
+  createRun(fence: number, plan: Plan, startedAt: number, label: string, release?: Release): Promise<number>;
   plan(run: number): Promise<Plan | undefined>;
   runs(limit: number): Promise<readonly RunSummary[]>;
   run(id: number): Promise<RunSummary | undefined>;

@@ -57,6 +57,7 @@ export class World implements Disposable {
 
   [Symbol.dispose](): void {
     this.time.end();
+    for (const { store } of this.#processes) void store.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

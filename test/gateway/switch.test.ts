@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFile, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { UnshipError } from '../../src/domain/errors.ts';
-import { ask, isAlive, load, TestGateway, until } from './support.ts';
+import { ask, freePort, isAlive, load, TestGateway, until } from './support.ts';
 
 describe('gateway', () => {
   let gateway: TestGateway;
@@ -246,7 +247,7 @@ describe('gateway', () => {
   it('moves to another port when the configuration says so', async () => {
     await gateway.start('r1');
     await gateway.switchTo('r1');
-    const moved = new TestGateway(gateway.folder, gateway.port + 1);
+    const moved = new TestGateway(gateway.folder, await freePort());
     const { listen } = moved.location;
     await gateway.send({
       command: 'start',
@@ -282,6 +283,9 @@ describe('gateway that can not start', () => {
     const found = await Promise.all(Array.from({ length: 4 }, () => gateway.send({ command: 'status' })));
     assert.equal(new Set(found.map((status) => (status as { pid: number }).pid)).size, 1);
     await gateway.dispose();
+    // One that was still on its way would make the folder anew.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(existsSync(gateway.folder), false);
   });
 
   it('finds its socket also where the path is too long for one', async () => {
@@ -291,7 +295,10 @@ describe('gateway that can not start', () => {
     assert.equal((await gateway.status()).releases.r1?.phase, 'running');
     await killGateway(gateway);
     assert.equal(((await gateway.send({ command: 'status' })) as { held: boolean }).held, false);
+    const socket = await readFile(join(gateway.folder, 'socket'), 'utf8');
+    assert.equal((await stat(dirname(socket))).mode & 0o077, 0);
     await gateway.dispose();
+    for (const folder of [short.folder, dirname(socket)]) await rm(folder, { recursive: true });
   });
 });
 

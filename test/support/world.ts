@@ -148,7 +148,11 @@ export class World {
         standby: join(this.folder, 'standby', '{commit}'),
       },
     } as const;
-    const all = { web, ...(surfaces === 'web' ? {} : { database }), ...(surfaces === 'all' ? { desktop } : {}) };
+    const all = {
+      web,
+      ...(surfaces === 'web' ? {} : { database }),
+      ...(surfaces === 'all' ? { desktop } : {}),
+    };
     return {
       surfaces: all,
       checks: [{ http: '/health', within: '2s' }],
@@ -273,7 +277,13 @@ export class World {
     const body = await response.text();
     const release = response.headers.get('x-unship-release');
     const read = response.ok ? (JSON.parse(body) as { version: string; rows: readonly Row[] | null }) : null;
-    return { status: response.status, release, version: read?.version ?? null, rows: read?.rows ?? null, body };
+    return {
+      status: response.status,
+      release,
+      version: read?.version ?? null,
+      rows: read?.rows ?? null,
+      body,
+    };
   }
 
   /** Null when nobody answers there. */
@@ -292,7 +302,10 @@ export class World {
 
   rows(): readonly Row[] {
     return this.readDatabase((database) =>
-      database.prepare('select * from entries order by id').all().map((row) => ({ ...row })),
+      database
+        .prepare('select * from entries order by id')
+        .all()
+        .map((row) => ({ ...row })),
     ) as unknown as readonly Row[];
   }
 
@@ -315,7 +328,10 @@ export class World {
   /** The version that a client with the stock updater is offered; null when the feed is empty. */
   offered(): string | null {
     try {
-      return /^version: "?([^"\n]+)"?$/m.exec(readFileSync(join(this.feed, 'latest-linux.yml'), 'utf8'))?.[1] ?? null;
+      return (
+        /^version: "?([^"\n]+)"?$/m.exec(readFileSync(join(this.feed, 'latest-linux.yml'), 'utf8'))?.[1] ??
+        null
+      );
     } catch {
       return null;
     }
@@ -337,7 +353,8 @@ export class World {
   /** Oldest first. */
   runs(environment?: string): readonly RunRow[] {
     return this.readState(
-      (database) => database.prepare('select id, kind, status, to_release as "to" from runs order by id').all(),
+      (database) =>
+        database.prepare('select id, kind, status, to_release as "to" from runs order by id').all(),
       environment,
     ) as unknown as readonly RunRow[];
   }

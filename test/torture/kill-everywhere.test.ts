@@ -28,7 +28,9 @@ after(async () => {
 });
 
 /** What is done at one point: the scenario itself, and what leads back to where the next one begins. */
-const cycles: { readonly [scenario in Scenario]: (torture: TortureWorld, n: number) => Promise<string | null> } = {
+const cycles: {
+  readonly [scenario in Scenario]: (torture: TortureWorld, n: number) => Promise<string | null>;
+} = {
   release: async (torture, n) => {
     const { point } = await torture.release(n);
     await torture.rollback(0);

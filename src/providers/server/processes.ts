@@ -112,7 +112,11 @@ export async function retireProcess(
   }
 }
 
-async function everStarted(location: GatewayLocation, release: ReleaseId, signal: AbortSignal): Promise<boolean> {
+async function everStarted(
+  location: GatewayLocation,
+  release: ReleaseId,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     const { releases } = await askGateway(location.folder, { command: 'status' }, { signal });
     return releases[release] !== undefined;
