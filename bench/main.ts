@@ -6,6 +6,7 @@ import { resultsPage, summary } from './results-page.ts';
 import { Cleanup } from './support/cleanup.ts';
 import { log } from './support/log.ts';
 import { thisMachine } from './support/machine.ts';
+import { stopCommands } from './support/processes.ts';
 
 /**
  * `node bench/main.ts [NAME…] [--quick] [--json]`: ours beside its peers, in one run. Without a name all of them,
@@ -26,7 +27,10 @@ for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  process.once(signal, () => void cleanup.run().then(() => process.exit(code)));
+  process.once(signal, () => {
+    stopCommands();
+    void cleanup.run().then(() => process.exit(code));
+  });
 }
 
 async function measure(name: string, quick: boolean): Promise<Report> {

@@ -11,6 +11,8 @@ export interface Command {
   /** Whole minutes are no bench; default 60 s. */
   readonly withinMs?: number;
   readonly cwd?: string;
+  /** Ends something, so it is run also after `stopCommands`. */
+  readonly isEnding?: boolean;
   /** Added to the environment that all programs get. */
   readonly environment?: { readonly [name: string]: string };
 }
@@ -32,10 +34,26 @@ export function baseEnvironment(): NodeJS.ProcessEnv {
   };
 }
 
+const underWay = new Set<ChildProcess>();
+let areStopped = false;
+
+/** Kills the commands that run, and lets no more begin but those that end something. */
+export function stopCommands(): void {
+  areStopped = true;
+  for (const child of underWay) child.kill('SIGKILL');
+}
+
 /** Runs to the end; never rejects for an exit code. Rejects when it can't be started or takes too long. */
 export function run(command: Command): Promise<Ended> {
   const started = now();
-  const child = launch(command, 'pipe');
+  let child: ChildProcess;
+  try {
+    child = launch(command, 'pipe');
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  underWay.add(child);
+  child.once('close', () => underWay.delete(child));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -71,12 +89,16 @@ export async function runWell(command: Command): Promise<Ended> {
   throw new Error(`${commandLine(command)} ended with ${ended.code}\n${ended.output}`);
 }
 
+/** Starts it and lets it run. Throws when the bench was stopped; a program that is missing shows by its silence. */
 export function launch(command: Command, stdio: 'pipe' | 'ignore'): ChildProcess {
-  return spawn(command.program, [...command.arguments], {
+  if (areStopped && command.isEnding !== true) throw new Error('the bench was stopped');
+  const child = spawn(command.program, [...command.arguments], {
     cwd: command.cwd,
     env: { ...baseEnvironment(), ...command.environment },
     stdio: ['ignore', stdio, stdio],
   });
+  child.on('error', () => undefined);
+  return child;
 }
 
 export function commandLine({ program, arguments: rest }: Command): string {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { buildApplication, copyApplication } from '../support/fixture.ts';
 import { untilServed } from '../support/http.ts';
 import { npmPackage } from '../support/install.ts';
-import { type Command, endProcess, freePort, pidIn, runWell } from '../support/processes.ts';
+import { type Command, endProcess, freePort, pidIn, runWell, until } from '../support/processes.ts';
 import type { Contender } from './contender.ts';
 
 const version = '7.0.4';
@@ -30,8 +30,8 @@ export const pm2: Contender = {
     });
     symlinkSync('bad', current);
     cleanup.defer(async () => {
-      const daemon = pidIn(join(home, 'pm2.pid'));
-      await runWell(pm2Command('kill'));
+      const daemon = await startedDaemon(home);
+      await runWell({ ...pm2Command('kill'), isEnding: true });
       if (daemon !== undefined) await endProcess(daemon);
     });
     await runWell(pm2Command('start', join(current, 'dist', 'server.mjs'), '--name', 'app', '-i', '2'));
@@ -48,3 +48,10 @@ export const pm2: Contender = {
     };
   },
 };
+
+/** pm2's own process comes up by itself, later than the command that started it may have been stopped. */
+async function startedDaemon(home: string): Promise<number | undefined> {
+  const file = join(home, 'pm2.pid');
+  await until('the daemon of pm2', () => pidIn(file) !== undefined, 3_000).catch(() => undefined);
+  return pidIn(file);
+}

@@ -115,16 +115,22 @@ export class RunningApplication implements Application {
       throw new UnshipError('unknown-run', { happened: `run ${summary.id} has nothing to undo` });
     }
     const to = summary.from;
+    const limit = limitOf(plan);
     if (summary.kind === 'release') return await this.planRollback({ to, countRisk: true });
     return await this.#keep(async () => {
       const history = await store.planningHistory(to);
-      const query = { releases: releasesInQuestion(history, to), countRisk: true };
+      const question = releasesInQuestion(history, to);
+      // As they were before a limited run: the record says otherwise by now.
+      const asBefore = question
+        .filter((release) => release.id === to && limit.replaced !== undefined)
+        .map((release) => ({ ...release, surfaces: { ...release.surfaces, ...limit.replaced } }));
+      const query = { releases: [...question, ...asBefore], countRisk: true };
       const { facts, failures } = await observe(surfaces, query, runtime);
       const undo = planUndo(history, facts, policy, {
         kind: 'undo',
         run: summary.id,
         to,
-        ...limitOf(plan),
+        ...limit,
         reason: `undo of run ${summary.id}`,
       });
       return isRefusal(undo) ? explainFailures(undo, failures) : undo;

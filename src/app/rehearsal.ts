@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import type { Facts } from '../domain/facts.ts';
@@ -49,7 +49,8 @@ export async function rehearseOnCopy(
 ): Promise<RehearsalResult> {
   const read = new Input(input);
   const planned = await plannedRelease(parts, read);
-  const folder = join(parts.request.stateFolder, `rehearsal-${parts.runtime.ids.random().slice(0, 8)}`);
+  removeLeftCopies(parts.request.stateFolder);
+  const folder = join(parts.request.stateFolder, `${copyPrefix}${parts.runtime.ids.random().slice(0, 8)}`);
   mkdirSync(folder, { mode: 0o700 });
   let copy: Copy | undefined;
   try {
@@ -62,6 +63,15 @@ export async function rehearseOnCopy(
   } finally {
     await copy?.dispose();
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const copyPrefix = 'rehearsal-';
+
+/** One rehearsal at a time holds the lease: whatever lies there was left by a process that was killed. */
+function removeLeftCopies(stateFolder: string): void {
+  for (const name of readdirSync(stateFolder).filter((item) => item.startsWith(copyPrefix))) {
+    rmSync(join(stateFolder, name), { recursive: true, force: true });
   }
 }
 

@@ -9,7 +9,7 @@ export function parseDuration(text: string): number | undefined {
   return match === null ? undefined : Math.round(Number(match[1]) * unit[match[2] as keyof typeof unit]);
 }
 
-/** As the screens show it: `85 ms`, `0.4 s`, `7 s`, `4 min`, `2 h`. */
+/** As the screens show it: `85 ms`, `7.0 s`, `12 s`, `4 min`, `2 h`. */
 export function formatDuration(ms: number): string {
   if (ms < 95) return `${Math.round(ms)} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;

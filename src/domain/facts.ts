@@ -164,3 +164,12 @@ export const noRisk: DataAtRisk = { tables: [], dropped: [], exact: true };
 export function rowsLost(risk: DataAtRisk): number {
   return risk.tables.reduce((sum, table) => sum + table.lost, 0);
 }
+
+/** The artifact of a database surface's release; null when it is none: written by hand, or of another version. */
+export function readDatabaseArtifact(artifact: Json): DatabaseArtifact | null {
+  if (artifact === null || typeof artifact !== 'object' || Array.isArray(artifact)) return null;
+  const { applied, fingerprint } = artifact as { readonly applied?: Json; readonly fingerprint?: Json };
+  if (!Array.isArray(applied) || typeof fingerprint !== 'string') return null;
+  const versions = applied.filter((version): version is string => typeof version === 'string');
+  return versions.length === applied.length ? { applied: versions, fingerprint } : null;
+}

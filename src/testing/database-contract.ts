@@ -259,6 +259,13 @@ export function databaseContract(name: string, make: () => Promise<DatabaseWorld
     assert.deepEqual(facts.applied, ['0001', '0002']);
   });
 
+  check('the fence does not go back with the content of an old backup', async (world) => {
+    const prepared = await prepare(world);
+    const newer = world.context('newer', { fence: 8 });
+    await world.port.restore(newer, { backup: prepared.backup, maximumRowsLost: 0 });
+    await assert.rejects(up(world, prepared), isSlug('fenced-out'));
+  });
+
   check('a rehearsal happens on a copy', async (world) => {
     const prepared = await prepare(world);
     const copy = await world.port.rehearsal(world.context('rehearse', { fence: 7 }), world.folder);

@@ -2,17 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { errorCatalogue } from '../../src/domain/error-catalogue.ts';
-import { type Facts, identityOf } from '../../src/domain/facts.ts';
+import { type Facts, identityOf, readDatabaseArtifact } from '../../src/domain/facts.ts';
 import type { Json } from '../../src/domain/json.ts';
 import { ancestorsOf, isRefusal, type Plan, type Refusal, topologicalOrder } from '../../src/domain/plan.ts';
 import { actionEntry } from '../../src/domain/planner/actions.ts';
 import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
-import {
-  currentRelease,
-  databaseArtifact,
-  planRollback,
-  planUndo,
-} from '../../src/domain/planner/rollback.ts';
+import { currentRelease, planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
 import { findRelease, type History, isQuarantined, lastGoodRelease } from '../../src/domain/release.ts';
 import {
   type ReleaseCase,
@@ -229,9 +224,8 @@ function rollbackRoles(
   });
   const databases = databasesOf(given.facts).flatMap(([surface, facts]): readonly DatabaseRole[] => {
     const goal = target?.surfaces[surface];
-    return goal?.kind === 'database'
-      ? [{ surface, facts, target: databaseArtifact(goal.artifact).applied }]
-      : [];
+    const artifact = goal?.kind === 'database' ? readDatabaseArtifact(goal.artifact) : null;
+    return artifact === null ? [] : [{ surface, facts, target: artifact.applied }];
   });
   return { webs, databases };
 }

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { badMigration } from '../support/application-fixture.ts';
 import type { Program } from '../support/program.ts';
-import { type Ended, firstVersion, said, until, type Version, World, type WorldOptions } from '../support/world.ts';
+import {
+  type Ended,
+  firstVersion,
+  said,
+  until,
+  type Version,
+  World,
+  type WorldOptions,
+} from '../support/world.ts';
 
 /** A world that ends with its test. */
 export async function given(
@@ -47,28 +55,31 @@ export const destructive: Version = {
 
 export function requireExit(ended: Ended, exit: number, slug?: string): void {
   assert.equal(ended.exit, exit, said(ended));
-  if (slug !== undefined) assert.match(ended.stderr, new RegExp(`\\b${slug}\\b`), said(ended));
+  if (slug !== undefined) assert.match(said(ended), new RegExp(`\\b${slug}\\b`), said(ended));
 }
 
-/** Waits until the newest run has this step in this state. */
-export async function untilStep(world: World, step: string, status: string): Promise<void> {
-  const seen = await until(() => {
-    try {
-      return world.readState((database) =>
-        database
-          .prepare(
-            "select 1 from journal where run = (select max(id) from runs) and entry ->> 'step' = ? and entry ->> 'status' = ?",
-          )
-          .get(step, status),
-      ) !== undefined;
-    } catch {
-      return false;
-    }
-  }, 20_000);
-  assert.ok(seen, `${step} never was ${status}`);
+/** Waits until this step of this run is in this state. */
+export async function untilStep(world: World, run: number, step: string, status: string): Promise<void> {
+  const select =
+    "select count(*) as n from journal where run = ? and entry ->> 'step' = ? and entry ->> 'status' = ?";
+  const seen = await until(
+    () => world.readState((database) => Number(database.prepare(select).get(run, step, status)?.n)) > 0,
+    20_000,
+  );
+  assert.ok(seen, `${step} of run ${run} never was ${status}`);
 }
 
-export async function requireServed(world: World, release: string, version: string, port?: number): Promise<void> {
+/** What was said, with its line breaks taken out. */
+export function flat(ended: Ended): string {
+  return `${ended.stdout} ${ended.stderr}`.replace(/\s+/g, ' ');
+}
+
+export async function requireServed(
+  world: World,
+  release: string,
+  version: string,
+  port?: number,
+): Promise<void> {
   const page = await world.page(port);
   assert.deepEqual({ release: page.release, version: page.version }, { release, version });
 }

@@ -7,6 +7,7 @@ import { buildProgram, type Program } from '../support/program.ts';
 import { until } from '../support/world.ts';
 import {
   destructive,
+  flat,
   given,
   givenGoodRelease,
   givenTwoReleases,
@@ -30,13 +31,16 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     // Given a policy by which a rollback waits for somebody else's word
     const { world } = await givenTwoReleases(context, program, { environment: { approvals: ['rollback'] } });
     const first = world.start(['rollback', '--yes']);
-    await untilStep(world, 'unship.approval', 'applying');
+    await untilStep(world, 3, 'unship.approval', 'applying');
     // When a second one comes
     const second = await world.run(['rollback', '--yes']);
     // Then it is told
     requireExit(second, 4, 'busy');
-    assert.match(second.stderr, /holds production with `unship rollback --yes` \(run 3\), process \d+, for \d+ s/);
-    assert.match(second.stderr, /--take-over if it hangs/);
+    assert.match(
+      flat(second),
+      /holds production with `unship rollback --yes` \(run 3\), process \d+, for \d+ s/,
+    );
+    assert.match(flat(second), /--take-over if it hangs/);
     await requireServed(world, 'r2', 'v2');
     // And the first one ends as soon as it is approved
     requireExit(await world.run(['approve', '3', '--yes']), 0);
@@ -92,7 +96,7 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     requireExit(await world.run(['release', '--yes']), 2, 'config-invalid');
     const back = await world.run(['rollback', '--yes']);
     requireExit(back, 0);
-    assert.match(back.stderr, /the configuration is broken; this is the one of the last release/);
+    assert.match(flat(back), /the configuration is broken; this is the one of the last release/);
     await requireServed(world, 'r1', 'v1');
   });
 
@@ -113,7 +117,7 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     world.configure({ production: slow });
     await world.commit({ version: 'v2', column: 'mood' });
     const release = world.start(['release', '--yes']);
-    await untilStep(world, 'unship.watch', 'applying');
+    await untilStep(world, 2, 'unship.watch', 'applying');
     await requireServed(world, 'r2', 'v2');
     requireExit(await world.run(['rollback', '--yes']), 0);
     await requireServed(world, 'r1', 'v1');
@@ -136,11 +140,11 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     // It counts for some seconds before it changes anything.
     const slow = migration.replace(
       'update entries',
-      'insert into entries (body) with recursive n(i) as (select 1 union all select i + 1 from n where i < 12000000) select \'x\' from n where i < 0;\nupdate entries',
+      "insert into entries (body) with recursive n(i) as (select 1 union all select i + 1 from n where i < 12000000) select 'x' from n where i < 0;\nupdate entries",
     );
     await world.commit({ ...destructive, migrations: { '0002_bad.sql': slow } });
     const release = world.start(['release', '--yes']);
-    await untilStep(world, 'database.migrate-up', 'applying');
+    await untilStep(world, 2, 'database.migrate-up', 'applying');
     requireExit(await world.run(['rollback', '--yes']), 0);
     const ended = await release.ended;
     assert.notEqual(ended.exit, 0);
@@ -159,7 +163,7 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     await world.commit({ version: 'v1', column: 'mood' });
     const release = await world.run(['release', '--yes']);
     requireExit(release, 1, 'port-taken');
-    assert.match(release.stderr, new RegExp(String(world.port)));
+    assert.match(flat(release), new RegExp(String(world.port)));
     other.close();
     await until(() => !other.listening);
     requireExit(await world.run(['release', '--yes']), 0);
@@ -171,7 +175,7 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     });
     await world.commit({ version: 'v2', column: 'mood' });
     const release = world.start(['release', '--yes']);
-    await untilStep(world, 'unship.watch', 'applying');
+    await untilStep(world, 2, 'unship.watch', 'applying');
     release.child.kill('SIGINT');
     requireExit(await release.ended, 5);
     assert.equal(world.runs().at(-1)?.status, 'paused');

@@ -50,7 +50,9 @@ class SqliteHarness implements StoreHarness {
 
   async damage(run: number, seq: number, change: (text: string) => string): Promise<void> {
     this.#raw((database) => {
-      const found = database.prepare('select entry as text from journal where run = ? and seq = ?').get(run, seq);
+      const found = database
+        .prepare('select entry as text from journal where run = ? and seq = ?')
+        .get(run, seq);
       const text = change((found as { readonly text: string }).text);
       database.prepare('update journal set entry = ? where run = ? and seq = ?').run(text, run, seq);
     });

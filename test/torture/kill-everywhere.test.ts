@@ -5,10 +5,10 @@ import { type Scenario, TortureWorld } from './scenarios.ts';
 
 /**
  * Every command is killed with SIGKILL at every place where it has an effect or writes its journal, and another
- * process goes on. To repeat one: `UNSHIP_TORTURE=rollback:17 npm run torture`.
+ * process goes on. To repeat one: `UNSHIP_TORTURE=undo:17 npm run torture`.
  */
 const worldsSideBySide = 3;
-const [onlyScenario, onlyPoint] = (process.env.UNSHIP_TORTURE ?? '').split(':');
+const [onlyScenario = '', onlyPoint] = (process.env.UNSHIP_TORTURE ?? '').split(':');
 
 interface Failure {
   readonly n: number;
@@ -16,8 +16,47 @@ interface Failure {
   readonly error: unknown;
 }
 
+interface Cycle {
+  readonly title: string;
+  readonly rehearsal: 'required' | 'off';
+  /** Tries every so many points: a rehearsal passes hundreds that touch nothing live. */
+  readonly stride: number;
+  /** What is done at one point, and what leads back to where the next begins. Null when it never came there. */
+  run(torture: TortureWorld, n: number): Promise<string | null>;
+}
+
+const cycles: { readonly [scenario in Scenario]: Cycle } = {
+  release: {
+    title: 'a release and the rollback of it come to the same end wherever they are killed',
+    rehearsal: 'off',
+    stride: 1,
+    run: async (torture, n) => {
+      const there = await torture.release(n);
+      const back = await torture.rollback(n);
+      return there.point ?? back.point;
+    },
+  },
+  undo: {
+    title: 'an undo comes to the same end wherever it is killed',
+    rehearsal: 'off',
+    stride: 1,
+    run: async (torture, n) => (await torture.undo(n)).point,
+  },
+  cancel: {
+    title: 'a release that was killed anywhere is cancelled without a trace, up to its point of no return',
+    rehearsal: 'off',
+    stride: 1,
+    run: async (torture, n) => (await torture.cancel(n)).point,
+  },
+  rehearsal: {
+    title: 'a rehearsal that is killed changes nothing live and leaves nothing',
+    rehearsal: 'required',
+    stride: 12,
+    run: async (torture, n) => (await torture.rehearsal(n)).point,
+  },
+};
+
 let program: Program;
-const points: { [scenario in Scenario]?: number } = {};
 
 before(async () => {
   program = await buildProgram();
@@ -27,25 +66,23 @@ after(async () => {
   await program[Symbol.asyncDispose]();
 });
 
-/** What is done at one point: the scenario itself, and what leads back to where the next one begins. */
-const cycles: {
-  readonly [scenario in Scenario]: (torture: TortureWorld, n: number) => Promise<string | null>;
-} = {
-  release: async (torture, n) => {
-    const { point } = await torture.release(n);
-    await torture.rollback(0);
-    return point;
-  },
-  rollback: async (torture, n) => {
+async function prepared(scenario: Scenario): Promise<TortureWorld> {
+  const torture = await TortureWorld.make(program, cycles[scenario].rehearsal);
+  if (scenario === 'undo') {
     await torture.release(0);
-    return (await torture.rollback(n)).point;
-  },
-  undo: async (torture, n) => (await torture.undo(n)).point,
-  cancel: async (torture, n) => (await torture.cancel(n)).point,
-};
+    await torture.rollback(0);
+  }
+  return torture;
+}
 
-/** Tries point after point, each in the next free world, until the command ends before it is killed. */
-async function everywhere(scenario: Scenario): Promise<void> {
+function tell(scenario: Scenario, { n, point, error }: Failure): string {
+  const what = error instanceof Error ? error.stack : String(error);
+  return `${scenario} killed at point ${n}, ${point}; repeat: UNSHIP_TORTURE=${scenario}:${n} npm run torture\n${what}`;
+}
+
+/** Tries point after point, each in the next free world, until a command ends before it comes there. */
+async function everywhere(scenario: Scenario): Promise<number> {
+  const { stride, run } = cycles[scenario];
   const failures: Failure[] = [];
   let next = onlyPoint === undefined ? 1 : Number(onlyPoint);
   let last = onlyPoint === undefined ? Number.POSITIVE_INFINITY : next;
@@ -55,14 +92,17 @@ async function everywhere(scenario: Scenario): Promise<void> {
     try {
       while (next <= last && failures.length < 5) {
         const n = next;
-        next += 1;
+        next += stride;
         torture ??= await prepared(scenario);
         try {
-          const point = await cycles[scenario](torture, n);
+          const point = await run(torture, n);
           if (point === null) last = Math.min(last, n);
           else tried += 1;
         } catch (error) {
-          failures.push({ n, point: torture.lastPoint, error });
+          const failure = { n, point: torture.lastPoint, error };
+          failures.push(failure);
+          // At once: the other points take their time.
+          process.stderr.write(`${tell(scenario, failure)}\n`);
           // What comes after a failure in the same world would only follow from it.
           await torture.end();
           torture = undefined;
@@ -72,34 +112,18 @@ async function everywhere(scenario: Scenario): Promise<void> {
       await torture?.end();
     }
   };
-  await Promise.all(Array.from({ length: worldsSideBySide }, work));
-  points[scenario] = tried;
+  await Promise.all(Array.from({ length: onlyPoint === undefined ? worldsSideBySide : 1 }, work));
   failures.sort((a, b) => a.n - b.n);
-  const told = failures.map(
-    ({ n, point, error }) =>
-      `${scenario} killed at point ${n}, ${point}; repeat: UNSHIP_TORTURE=${scenario}:${n} npm run torture\n${
-        error instanceof Error ? error.stack : String(error)
-      }`,
-  );
-  assert.equal(failures.length, 0, told.join('\n\n'));
+  assert.equal(failures.length, 0, failures.map((failure) => tell(scenario, failure)).join('\n\n'));
   assert.ok(tried > 0, 'no point was passed');
-}
-
-async function prepared(scenario: Scenario): Promise<TortureWorld> {
-  const torture = await TortureWorld.make(program);
-  if (scenario === 'undo') {
-    await torture.release(0);
-    await torture.rollback(0);
-  }
-  return torture;
+  return tried;
 }
 
 describe('killed at every point and resumed by another process', { concurrency: false }, () => {
-  for (const scenario of ['release', 'rollback', 'undo', 'cancel'] as const) {
-    if (onlyScenario !== undefined && onlyScenario !== '' && onlyScenario !== scenario) continue;
-    it(`${scenario} comes to the same end wherever it is killed`, async (test) => {
-      await everywhere(scenario);
-      test.diagnostic(`${points[scenario]} points`);
+  for (const scenario of Object.keys(cycles) as Scenario[]) {
+    if (onlyScenario !== '' && onlyScenario !== scenario) continue;
+    it(cycles[scenario].title, async (test) => {
+      test.diagnostic(`${await everywhere(scenario)} points`);
     });
   }
 });

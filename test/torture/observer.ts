@@ -102,8 +102,8 @@ export interface Expected {
   readonly rows: readonly Acknowledged[];
 }
 
-/** The whole world as an outsider sees it: what is served, offered, stored and recorded. */
-export async function requireState(world: World, expected: Expected): Promise<void> {
+/** What people meet: the page, their rows, the schema under it, and what desktop clients are offered. */
+export async function requireServed(world: World, expected: Expected): Promise<void> {
   const page = await world.page();
   const rows = expectedRows(expected.rows, expected.side);
   assert.equal(page.release, expected.release, 'the live address serves another release');
@@ -113,6 +113,11 @@ export async function requireState(world: World, expected: Expected): Promise<vo
   assert.deepEqual(world.ledger(), expected.side === 'good' ? ['0001'] : ['0001', '0002']);
   assert.deepEqual(world.columns(), columns[expected.side], 'the schema is another one');
   assert.equal(world.offered(), expected.desktop, 'the feed offers another version');
+}
+
+/** The whole world as an outsider sees it: what is served, offered, stored and recorded. */
+export async function requireState(world: World, expected: Expected): Promise<void> {
+  await requireServed(world, expected);
   const releases = world.releases();
   const live = releases.filter((release) => release.deployment === 'live').map((release) => release.id);
   assert.deepEqual(live, [expected.release], 'not exactly one release is recorded as live');

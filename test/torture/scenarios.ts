@@ -4,10 +4,17 @@ import { join } from 'node:path';
 import { badMigration } from '../support/application-fixture.ts';
 import type { Program } from '../support/program.ts';
 import { type Ended, firstVersion, type RunRow, said, World } from '../support/world.ts';
-import { type Acknowledged, type Expected, requireState, type Side, Webhook } from './observer.ts';
+import {
+  type Acknowledged,
+  type Expected,
+  requireServed,
+  requireState,
+  type Side,
+  Webhook,
+} from './observer.ts';
 
 /** Scenarios that a point of time can be tried in. */
-export type Scenario = 'release' | 'rollback' | 'undo' | 'cancel';
+export type Scenario = 'release' | 'undo' | 'cancel' | 'rehearsal';
 
 /** One command killed at a point: which point that was, or null when it ended before it came there. */
 export interface Struck {
@@ -36,11 +43,12 @@ export class TortureWorld {
     this.#base = base;
   }
 
-  static async make(program: Program): Promise<TortureWorld> {
+  static async make(program: Program, rehearsal: 'required' | 'off'): Promise<TortureWorld> {
     const webhook = await Webhook.start();
     const world = await World.make(program, {
       surfaces: 'all',
       environment: {
+        rehearsal,
         notifications: { team: [{ provider: 'slack', options: { webhook: { $secret: 'HOOK' } } }] },
       },
       variables: { HOOK: webhook.url },
@@ -195,6 +203,34 @@ export class TortureWorld {
       await this.requireGood();
     }
     return { point };
+  }
+
+  /**
+   * A release killed at point `n` of its rehearsal: nothing live has changed, and the same command does the rest.
+   * The point is null when it was killed later than that.
+   */
+  async rehearsal(n: number): Promise<Struck> {
+    await this.#commitBad();
+    const before = this.world.runs().at(-1);
+    const { point } = await this.#strike(['release', '--yes'], n);
+    const run = this.world.runs().at(-1);
+    const isRehearsal = run === undefined || run.id === before?.id || run.kind === 'rehearsal';
+    if (point !== null && isRehearsal) {
+      await requireServed(this.world, {
+        release: 'r1',
+        version: 'v1',
+        side: 'good',
+        desktop: this.#goodDesktop,
+        rows: this.#rows,
+      });
+      await this.world.expect(0, ['release', '--yes']);
+    } else if (run !== undefined && run.status !== 'done') {
+      await this.world.expect(0, ['resume', String(run.id)]);
+    }
+    this.#bad = { ...this.#bad, release: this.#newest() };
+    await this.requireBad();
+    await this.rollback(0);
+    return { point: isRehearsal ? point : null };
   }
 
   /** Refused past the point of no return, and only there; then the run goes on to its end. */

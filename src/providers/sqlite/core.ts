@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import type { MigrationFormat } from '../../surfaces/database/migration-files.ts';
+import type { MigrationFormat } from '../../domain/migrations/migration-files.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import { Archives } from './archive.ts';
 import { describeSchema } from './fingerprint.ts';

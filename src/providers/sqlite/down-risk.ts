@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { DataAtRisk, TableRisk } from '../../domain/facts.ts';
-import type { Migration } from '../../surfaces/database/migration-files.ts';
+import type { Migration } from '../../domain/migrations/migration-files.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { Archive, ArchivedTable } from './archive.ts';
 import { attach, numberOf } from './connection.ts';

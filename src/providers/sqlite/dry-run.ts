@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { messageOf, UnshipError } from '../../domain/errors.ts';
-import { identifier, keyword, type SqlStatement } from '../../surfaces/database/sql-statements.ts';
+import { identifier, keyword, type SqlStatement } from '../../domain/migrations/sql-statements.ts';
 import { encodingOf, memoryDatabase, resultCode } from './connection.ts';
 import { type Access, canWatch, shorten, unwatchStatements, watchStatements } from './guard-statements.ts';
 import { qualified } from './names.ts';

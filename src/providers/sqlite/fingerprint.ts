@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { canonicalJson, type Json } from '../../domain/json.ts';
-import { keyword, normalizeSql, type SqlToken, tokenize } from '../../surfaces/database/sql-statements.ts';
+import { keyword, normalizeSql, type SqlToken, tokenize } from '../../domain/migrations/sql-statements.ts';
 import { quoteName } from './names.ts';
 import type { Schema, Table } from './schema.ts';
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { identifier, tokenize } from '../../surfaces/database/sql-statements.ts';
+import { identifier, tokenize } from '../../domain/migrations/sql-statements.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { Archive, ArchivedTable } from './archive.ts';
 import { attach, breathe, numberOf } from './connection.ts';

@@ -6,7 +6,7 @@ import {
   keyword,
   type SqlStatement,
   splitStatements,
-} from '../../surfaces/database/sql-statements.ts';
+} from '../../domain/migrations/sql-statements.ts';
 import { isOwnName } from './names.ts';
 
 /** What reaches beyond the schema, or only works outside a transaction, may not stand in a migration. */

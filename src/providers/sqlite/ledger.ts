@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
-import { compareVersions, type MigrationFormat } from '../../surfaces/database/migration-files.ts';
+import { compareVersions, type MigrationFormat } from '../../domain/migrations/migration-files.ts';
 import { appliedTable, ledgerTable, qualified } from './names.ts';
 
 /**

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
+import type { Migration } from '../../domain/migrations/migration-files.ts';
+import { normalizeSql, tokenize } from '../../domain/migrations/sql-statements.ts';
 import type { MigrateDownResult, MigrationRequest } from '../../surfaces/database/database.port.ts';
-import type { Migration } from '../../surfaces/database/migration-files.ts';
-import { normalizeSql, tokenize } from '../../surfaces/database/sql-statements.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArchiveRecord, ArchiveWriter, Direction } from './archive.ts';
 import {
@@ -26,10 +27,23 @@ import { replayFromBackup } from './replay.ts';
 import { scratch } from './rows.ts';
 import { runTransition, type TransitionResult } from './transition.ts';
 
+/** Scratch files of processes that were killed. */
+function removeAbandoned(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = Number(/^(\d+)-/.exec(name)?.[1] ?? 0);
+    try {
+      if (pid > 0) process.kill(pid, 0);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') rmSync(join(folder, name), { force: true });
+    }
+  }
+}
+
 /** Opens the live database with scratch space attached, and takes both away at the end. */
 export async function withScratch<T>(core: Core, work: (database: DatabaseSync) => Promise<T>): Promise<T> {
   const folder = join(core.folder, 'scratch');
   ensureFolder(folder);
+  removeAbandoned(folder);
   const file = join(folder, `${process.pid}-${randomUUID()}.db`);
   const database = openDatabase(core.file, 'write');
   try {

@@ -1,9 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts, DataAtRisk, DatabaseFacts, MigrationFacts } from '../../domain/facts.ts';
-import { readDatabaseArtifact } from '../../surfaces/database/artifact.ts';
-import { classifyMigration } from '../../surfaces/database/compatibility.ts';
-import { compareVersions, type Migration } from '../../surfaces/database/migration-files.ts';
+import { readDatabaseArtifact } from '../../domain/facts.ts';
+import { classifyMigration } from '../../domain/migrations/compatibility.ts';
+import { compareVersions, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { LookContext, Observation, Query } from '../../surfaces/surface.port.ts';
 import { listBackups, readBackup, requireWriteAheadLog, verifyBackup } from './backups.ts';
 import { openDatabase } from './connection.ts';

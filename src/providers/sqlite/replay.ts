@@ -1,7 +1,7 @@
 import { copyFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { BackupFacts } from '../../domain/facts.ts';
-import type { Migration } from '../../surfaces/database/migration-files.ts';
+import type { Migration } from '../../domain/migrations/migration-files.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import { type Archive, Archives } from './archive.ts';
 import { backupFile, listBackups, verifyBackup } from './backups.ts';

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
@@ -102,12 +102,16 @@ function wasRestored(database: DatabaseSync, key: string): boolean {
   return database.prepare(`SELECT 1 FROM main.${restoredTable} WHERE key = ?`).get(key) !== undefined;
 }
 
+function stagedFile(core: Core, key: string): string {
+  return join(core.folder, 'restores', `${key}.staged.db`);
+}
+
 /**
  * A copy of the backup that carries our fence and a mark of this restore, so that both arrive in the same
  * transaction as the content.
  */
 function stage({ context, core, record, key }: Work): string {
-  const file = join(core.folder, 'restores', `${key}.staged.db`);
+  const file = stagedFile(core, key);
   removeDatabase(file);
   requireSpace(core.folder, record.bytes, 'preparing the restore');
   copyFileSync(backupFile(core, record.id), file);
@@ -132,7 +136,8 @@ function decide(work: Work, watcher: DatabaseSync, baseline: Baseline, safety: S
     });
   }
   // Somebody wrote after the safety backup: what is about to go is copied once more, now that nobody can.
-  const isLate = !safety.fresh || dataVersion(watcher) !== safety.version;
+  const counter = commitCounter(core);
+  const isLate = !safety.fresh || counter === null || counter !== safety.counter;
   if (isLate) {
     removeDatabase(lateCopy(core, safety.lateId));
     watcher.exec(`VACUUM main INTO ${quoteText(lateCopy(core, safety.lateId))}`);
@@ -151,13 +156,22 @@ function decide(work: Work, watcher: DatabaseSync, baseline: Baseline, safety: S
 interface SafetyCopy {
   readonly id: string;
   readonly lateId: string;
-  /** Taken by this very call, with the database as it was at `version`. */
+  /** Taken by this very call, with the database as it was at `counter`. */
   readonly fresh: boolean;
-  readonly version: number;
+  readonly counter: string | null;
 }
 
-function dataVersion(database: DatabaseSync): number {
-  return numberOf(database, 'PRAGMA main.data_version');
+/**
+ * The counter that every commit raises, from the shared index of the write-ahead log (offset 8, see SQLite's
+ * "WAL-mode file format"). PRAGMA data_version also moves when only the log is begun anew. Null when there is
+ * no index to read: then a write can't be excluded.
+ */
+function commitCounter(core: Core): string | null {
+  try {
+    return readFileSync(`${core.file}-shm`).subarray(8, 12).toString('hex');
+  } catch {
+    return null;
+  }
 }
 
 function lateCopy(core: Core, id: string): string {
@@ -205,17 +219,14 @@ async function overwrite(work: Work, staged: string, decideUnderLock: () => void
   });
 }
 
-async function takeSafetyCopy(
-  { context, core, record, key }: Work,
-  watcher: DatabaseSync,
-): Promise<SafetyCopy> {
+async function takeSafetyCopy({ context, core, record, key }: Work): Promise<SafetyCopy> {
   const id = backupId(core, record.release, key, 'safety-');
   const lateId = backupId(core, record.release, key, 'safety-late-');
   const fresh = readBackup(core, id) === undefined;
   await settleFence(context, core);
-  const version = dataVersion(watcher);
+  const counter = commitCounter(core);
   await takeBackup(context, core, record.release, id);
-  return { id, lateId, fresh, version };
+  return { id, lateId, fresh, counter };
 }
 
 /** Everything after the effect; repeated after a crash it finds the same. */
@@ -259,11 +270,14 @@ export async function restore(
   const stateFile = join(folder, `${key}.json`);
   const work: Work = { context, core, record, maximumRowsLost: request.maximumRowsLost, key, stateFile };
   await withScratch(core, async (watcher) => {
-    if (wasRestored(watcher, key)) return;
+    if (wasRestored(watcher, key)) {
+      removeDatabase(stagedFile(core, key));
+      return;
+    }
     checkFence(watcher, context.fence);
     requireSpace(core.folder, 2 * liveBytes(core), 'the safety backup');
     const baseline = baselineFor(core, watcher, record);
-    const safety = await takeSafetyCopy(work, watcher);
+    const safety = await takeSafetyCopy(work);
     const staged = stage(work);
     context.runtime.faults.point('sqlite.restore.staged');
     context.progress(`restoring ${record.id}`);

@@ -69,7 +69,9 @@ export async function copyRows(
     `CASE WHEN typeof(${expression}) = 'text' THEN CAST(${expression} AS BLOB) END`,
     `CASE WHEN typeof(${expression}) <> 'text' THEN ${expression} END`,
   ]);
-  const read = from.prepare(`SELECT ${parts.join(', ')} FROM ${select.from}`);
+  // Rows come as objects: two columns of one name would be one value.
+  const named = parts.map((part, at) => `${part} AS v${at}`);
+  const read = from.prepare(`SELECT ${named.join(', ')} FROM ${select.from}`);
   read.setReadBigInts(true);
   const places = select.expressions.map(() => 'coalesce(CAST(? AS TEXT), ?)').join(', ');
   const write = to.prepare(`INSERT INTO ${table} VALUES (${places})`);

@@ -9,7 +9,7 @@ import {
   type MigrationFile,
   type MigrationFormat,
   parseMigrations,
-} from '../../surfaces/database/migration-files.ts';
+} from '../../domain/migrations/migration-files.ts';
 import type { Source } from '../../surfaces/source.port.ts';
 import { ensureFolder, readJson, writeFileDurably } from './files.ts';
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { SqlStatement } from '../../surfaces/database/sql-statements.ts';
+import type { SqlStatement } from '../../domain/migrations/sql-statements.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { ArchivedTable } from './archive.ts';
 import { breathe } from './connection.ts';

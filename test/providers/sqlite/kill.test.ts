@@ -95,8 +95,16 @@ async function stateOf(world: SqliteWorld): Promise<unknown> {
   const text = (items: readonly unknown[]): string[] =>
     [...new Set(items.map((item) => JSON.stringify(item)))].sort();
   for (const backup of facts.backups) await world.port.verifyBackup(contextOf('verify'), backup.id);
-  const rest = readdirSync(join(world.root, 'state', 'scratch')).filter((name) => name.endsWith('-journal'));
-  return { tables, applied: facts.applied, fingerprint: facts.fingerprint, backups: text(backups), rest };
+  const { applied, fingerprint } = facts;
+  return { tables, applied, fingerprint, backups: text(backups), files: filesIn(world) };
+}
+
+/** What lies in the state folder, names that are made from chance left out: a crash must leave no litter. */
+function filesIn(world: SqliteWorld): readonly string[] {
+  return ['archives', 'restores', 'scratch'].flatMap((folder) => {
+    const path = join(world.root, 'state', folder);
+    return existsSync(path) ? readdirSync(path).map((name) => join(folder, name)) : [];
+  });
 }
 
 /** What a step returns, without what names this very world. */

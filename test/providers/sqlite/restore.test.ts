@@ -121,6 +121,37 @@ test('rows made, changed and deleted since are counted, each as what it is', asy
   assert.deepEqual([risk.dropped, risk.exact], [['fresh'], true]);
 });
 
+test("rows that migrations made, moved and filled in are not the application's, over several migrations", async () => {
+  await using world = await withBackup();
+  const commit = world.commit({
+    '1_a.sql': `-- migrate:up
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+INSERT INTO bodies (name) SELECT body FROM entries;
+ALTER TABLE entries ADD COLUMN body_id INTEGER;
+UPDATE entries SET body_id = id;
+ALTER TABLE entries ADD COLUMN stars INTEGER NOT NULL DEFAULT '3';
+-- migrate:down
+DROP TABLE bodies;
+`,
+    '2_b.sql': `-- migrate:up
+UPDATE bodies SET name = upper(name);
+ALTER TABLE entries RENAME COLUMN body_id TO ref;
+DELETE FROM entries WHERE id = 3;
+-- migrate:down
+SELECT 1;
+`,
+  });
+  await world.port.migrateUp(contextOf('up'), { release: 'r2', commit, versions: ['1', '2'] });
+  const lost = async () => {
+    const risk = await world.port.countRestoreRisk(contextOf('risk'), world.backup.id);
+    return [risk.exact, ...risk.tables.map(({ table, lost: rows, returning }) => [table, rows, returning])];
+  };
+  assert.deepEqual(await lost(), [true, ['entries', 0, undefined], ['bodies', 0, undefined]]);
+  world.application.exec(`UPDATE entries SET stars = 5 WHERE id = 1; UPDATE entries SET ref = NULL WHERE id = 2;
+    UPDATE bodies SET name = 'mine' WHERE id = 1; INSERT INTO bodies VALUES (50, 'x')`);
+  assert.deepEqual(await lost(), [true, ['entries', 2, undefined], ['bodies', 2, undefined]]);
+});
+
 test('under a writer: no acknowledged row is lost silently, nothing is damaged, and writing goes on', async () => {
   await using world = await withBackup();
   const writer = spawn(

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { isUnshipError } from '../../../src/domain/errors.ts';
-import { readDatabaseArtifact } from '../../../src/surfaces/database/artifact.ts';
-import { compareVersions, parseMigrations } from '../../../src/surfaces/database/migration-files.ts';
+import { readDatabaseArtifact } from '../../../src/domain/facts.ts';
+import { compareVersions, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
 
 const invalid = (about: RegExp) => (error: unknown) =>
   isUnshipError(error) && error.slug === 'migration-invalid' && about.test(error.message);

@@ -1,4 +1,4 @@
-import { UnshipError } from '../../domain/errors.ts';
+import { UnshipError } from '../errors.ts';
 import { tokenize } from './sql-statements.ts';
 
 /** `dbmate`: one file with both directions. `up-down`: NAME.up.sql and NAME.down.sql, as golang-migrate has them. */

@@ -8,7 +8,7 @@ import {
   normalizeSql,
   splitStatements,
   tokenize,
-} from '../../../src/surfaces/database/sql-statements.ts';
+} from '../../../src/domain/migrations/sql-statements.ts';
 
 const texts = (sql: string): readonly string[] => splitStatements(sql).map((statement) => statement.text);
 

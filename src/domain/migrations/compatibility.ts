@@ -1,4 +1,4 @@
-import type { Compatibility, MigrationFacts } from '../../domain/facts.ts';
+import type { Compatibility, MigrationFacts } from '../facts.ts';
 import type { Migration } from './migration-files.ts';
 import { identifier, keyword, type SqlStatement, type SqlToken, splitStatements } from './sql-statements.ts';
 

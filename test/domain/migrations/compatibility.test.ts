@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classifyMigration } from '../../../src/surfaces/database/compatibility.ts';
-import { parseMigrations } from '../../../src/surfaces/database/migration-files.ts';
+import { classifyMigration } from '../../../src/domain/migrations/compatibility.ts';
+import { parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
 
 function classify(up: string, comment = ''): ReturnType<typeof classifyMigration> {
   const [migration] = parseMigrations([

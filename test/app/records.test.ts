@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { recordGood, recordLive, recordRollback } from '../../src/app/records.ts';
+import type { Json } from '../../src/domain/json.ts';
+import type { Release, ReleaseId } from '../../src/domain/release.ts';
+import { openSqliteStore } from '../../src/store/open.ts';
+import type { Store } from '../../src/store/store.port.ts';
+import type { WorkContext } from '../../src/surfaces/surface.port.ts';
+import { contractPlan } from '../../src/testing/store-contract.ts';
+import { bad, good, vaultRelease } from '../support/vault-situation.ts';
+import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
+
+/** A real store under a lease, with r2 and r3 in it. */
+class Records implements AsyncDisposable {
+  readonly #folder: string = mkdtempSync(join(tmpdir(), 'unship-records-'));
+  readonly #self: VirtualProcess = new VirtualProcess(new VirtualTime());
+  readonly store: Store = openSqliteStore(join(this.#folder, 'state.db'), this.#self.runtime);
+  fence = 0;
+
+  async begin(...releases: readonly Release[]): Promise<this> {
+    const owner = { host: 'h', pid: 1, pidStartedAt: '1', user: 'maria', command: 'c' };
+    const request = { owner, mode: 'normal', run: null, kind: 'rollback', now: 0, ttlMs: 9 } as const;
+    const answer = await this.store.acquireLease({ ...request, isAlive: () => null });
+    assert.ok(answer.granted);
+    this.fence = answer.lease.fence;
+    await this.store.saveReleases(this.fence, releases);
+    return this;
+  }
+
+  get context(): WorkContext {
+    return {
+      runtime: this.#self.runtime,
+      signal: new AbortController().signal,
+      idempotencyKey: 'key',
+      fence: this.fence,
+      maximumRowsLost: 0,
+      progress: () => {},
+    };
+  }
+
+  async states(): Promise<{ readonly [id: string]: string }> {
+    const { releases } = await this.store.history();
+    return Object.fromEntries(releases.map(({ id, deployment, health }) => [id, `${deployment}, ${health}`]));
+  }
+
+  async release(id: ReleaseId): Promise<Release> {
+    const found = await this.store.release(id);
+    assert.ok(found !== undefined);
+    return found;
+  }
+
+  async isQuarantined(commit: string): Promise<boolean> {
+    const { quarantine } = await this.store.history();
+    return quarantine.some((entry) => entry.commit === commit && entry.fixedBy === undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function rollbackInput(changes: { readonly [key: string]: Json } = {}): Json {
+  return {
+    from: 'r3',
+    to: 'r2',
+    undo: false,
+    only: null,
+    replaced: null,
+    restored: null,
+    before: { from: 'live', to: 'superseded' },
+    reason: 'it loses entries',
+    ...changes,
+  };
+}
+
+const now = (): number => 7;
+
+describe('the record of a release', () => {
+  test('puts it live, unproven, and takes that back', async () => {
+    await using records = await new Records().begin(
+      vaultRelease(2, { deployment: 'live' }),
+      vaultRelease(3, { deployment: 'pending' }),
+    );
+    const handler = recordLive(records.store, 1);
+    const input = { release: 'r3', previous: 'r2' };
+    for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, input);
+    assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
+    await handler.undo?.(records.context, input, null);
+    assert.deepEqual(await records.states(), { r3: 'rolled-back, unproven', r2: 'live, good' });
+  });
+
+  test('takes in what the steps made: the build, and the schema after the last migration', async () => {
+    await using records = await new Records().begin(vaultRelease(3));
+    const step = { title: '', input: null, after: [], importance: 'required', onFailure: 'undo' } as const;
+    const rest = { estimateMs: 0, pointOfNoReturn: false, timeoutMs: 1 };
+    const of = (id: string, surface: string, action: string) => ({ ...step, ...rest, id, surface, action });
+    const plan = {
+      ...contractPlan,
+      steps: [
+        of('web.stage', 'web', 'web.stage'),
+        of('vault.migrate-up', 'vault', 'database.migrate-up'),
+        of('vault.migrate-up-contract', 'vault', 'database.migrate-up'),
+      ],
+    };
+    const run = await records.store.createRun(records.fence, plan, 1, 'l');
+    const applied = async (id: string, output: Json): Promise<void> => {
+      await records.store.append(records.fence, run, {
+        type: 'step',
+        step: id,
+        status: 'applied',
+        attempt: 1,
+        output,
+      });
+    };
+    await applied('web.stage', { folder: 'built' });
+    await applied('vault.migrate-up', { applied: ['1'], fingerprint: 'f1' });
+    await recordLive(records.store, run).apply(records.context, { release: 'r3', previous: null });
+    assert.deepEqual((await records.release('r3')).surfaces.web?.artifact, { folder: 'built' });
+    assert.deepEqual((await records.release('r3')).surfaces.vault?.artifact, {
+      applied: ['1'],
+      fingerprint: 'f1',
+    });
+    await applied('vault.migrate-up-contract', { applied: ['1', '2'], fingerprint: 'f2' });
+    await recordGood(records.store, run).apply(records.context, { release: 'r3', proven: true });
+    const { health, surfaces } = await records.release('r3');
+    assert.equal(health, 'good');
+    assert.deepEqual(surfaces.vault?.artifact, { applied: ['1', '2'], fingerprint: 'f2' });
+  });
+});
+
+describe('the record of a rollback', () => {
+  test('says which serves and which was taken back, and quarantines its commit; taking that back restores both', async () => {
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    const handler = recordRollback(records.store, now);
+    for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, rollbackInput());
+    assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
+    assert.ok(await records.isQuarantined(bad));
+    await handler.undo?.(records.context, rollbackInput(), null);
+    assert.deepEqual(await records.states(), { r3: 'live, bad', r2: 'superseded, good' });
+    assert.ok(!(await records.isQuarantined(bad)));
+  });
+
+  test('of a release that stopped half-way leaves the live one live, also when it is taken back', async () => {
+    await using records = await new Records().begin(
+      vaultRelease(3, { deployment: 'pending' }),
+      vaultRelease(2, { deployment: 'live' }),
+    );
+    const handler = recordRollback(records.store, now);
+    const input = rollbackInput({ before: { from: 'pending', to: 'live' } });
+    await handler.apply(records.context, input);
+    assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
+    await handler.undo?.(records.context, input, null);
+    assert.deepEqual(await records.states(), { r3: 'pending, bad', r2: 'live, good' });
+  });
+
+  test('beyond the live release leaves one release live', async () => {
+    await using records = await new Records().begin(
+      vaultRelease(4),
+      vaultRelease(3, { deployment: 'live' }),
+      vaultRelease(2),
+    );
+    await recordRollback(records.store, now).apply(records.context, rollbackInput({ from: 'r4' }));
+    assert.deepEqual(await records.states(), {
+      r4: 'rolled-back, bad',
+      r3: 'superseded, unproven',
+      r2: 'live, good',
+    });
+  });
+
+  test('of the same code quarantines nothing', async () => {
+    await using records = await new Records().begin(vaultRelease(2, { deployment: 'live' }), vaultRelease(1));
+    const input = rollbackInput({ from: 'r2', to: 'r1' });
+    await recordRollback(records.store, now).apply(records.context, input);
+    assert.ok(!(await records.isQuarantined(good)));
+  });
+
+  test('limited to some surfaces changes those, and can be taken back', async () => {
+    const [three, two] = [vaultRelease(3), vaultRelease(2)];
+    await using records = await new Records().begin(three, two);
+    const handler = recordRollback(records.store, now);
+    const part = (release: Release): Json => ({ web: release.surfaces.web }) as unknown as Json;
+    const input = rollbackInput({ only: ['web'], replaced: part(three), restored: part(two) });
+    for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, input);
+    const after = await records.release('r3');
+    assert.deepEqual(after.surfaces, { ...three.surfaces, web: two.surfaces.web });
+    assert.deepEqual(await records.states(), { r3: 'live, bad', r2: 'superseded, good' });
+    assert.ok(!(await records.isQuarantined(bad)), 'the rest of it still serves');
+    await handler.undo?.(records.context, input, null);
+    assert.deepEqual((await records.release('r3')).surfaces, three.surfaces);
+  });
+
+  test('that is undone puts the release live again and lifts its quarantine', async () => {
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    const handler = recordRollback(records.store, now);
+    await handler.apply(records.context, rollbackInput());
+    await handler.apply(records.context, rollbackInput({ from: 'r2', to: 'r3', undo: true }));
+    assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
+    assert.ok(!(await records.isQuarantined(bad)), 'what follows from it may be released');
+    assert.ok(!(await records.isQuarantined(good)));
+  });
+});
