@@ -5,7 +5,9 @@ import { systemRuntime } from '../src/app/system-runtime.ts';
 import type { Plan, Step } from '../src/domain/plan.ts';
 import type { NewJournalEntry } from '../src/domain/run.ts';
 import { Journal } from '../src/engine/journal.ts';
+import type { Store } from '../src/store/store.port.ts';
 import { atMost, type BenchOptions, type Findings } from './report.ts';
+import type { Cleanup } from './support/cleanup.ts';
 import { log } from './support/log.ts';
 import { openWithLease } from './support/seed.ts';
 import { median, p95, rounded } from './support/statistics.ts';
@@ -14,89 +16,121 @@ import { median, p95, rounded } from './support/statistics.ts';
 const stepsInPlan = 20;
 /** What the engine writes of a step that goes well: applying, applied, verified. */
 const entriesPerStep = 3;
+/** A page of 4096 bytes and its header in SQLite's log. */
+const walPageBytes = 4_120;
+
+/** Milliseconds each; one a step, or one an entry. */
+interface Samples {
+  readonly pagesPerEntry: number;
+  readonly steps: number[];
+  readonly cpuOfSteps: number[];
+  readonly entries: number[];
+  readonly syncs: number[];
+  readonly fileAppends: number[];
+  readonly sqliteInserts: number[];
+}
 
 /** What writing a run down costs beyond the syncs without which it would not survive. */
 export async function journal({ quick, cleanup }: BenchOptions): Promise<Findings> {
   const runs = quick ? 10 : 40;
+  log(`${runs} runs of ${stepsInPlan} steps`);
   const folder = cleanup.folder();
-  const file = join(folder, 'state.db');
-  const { store, fence, end } = await openWithLease(file);
-  const stepTimes: number[] = [];
-  const cpuTimes: number[] = [];
-  const appendTimes: number[] = [];
-  const syncTimes: number[] = [];
-  const fileTimes: number[] = [];
-  const sqliteTimes: number[] = [];
-  const sync = new SyncProbe(join(folder, 'probe'));
-  const sqlite = new SqliteProbe(join(folder, 'probe.db'));
-  const pages = await walPagesPerAppend(file, async () => {
-    const run = await store.createRun(fence, examplePlan(), Date.now(), 'bench');
-    return async (entry) => {
-      await store.append(fence, run, entry);
-    };
-  });
-  log(`${runs} runs of ${stepsInPlan} steps; each entry takes ${pages} pages of the log`);
-  for (let at = 0; at < runs; at += 1) {
-    const plan = examplePlan();
-    const run = await store.createRun(fence, plan, Date.now(), 'bench');
-    const written = new Journal(store, fence, run, plan, await store.journal(run), () => undefined);
-    for (const step of plan.steps) {
-      const cpuBefore = process.cpuUsage();
-      const before = performance.now();
-      for (const entry of entriesOf(step)) {
-        const began = performance.now();
-        await written.append(entry);
-        appendTimes.push(performance.now() - began);
-      }
-      stepTimes.push(performance.now() - before);
-      const { user, system } = process.cpuUsage(cpuBefore);
-      cpuTimes.push((user + system) / 1_000);
-      // In turn, so that a slow moment of the disk falls on all alike.
-      for (let entry = 0; entry < entriesPerStep; entry += 1) {
-        const { syncMs, allMs } = sync.append(pages * 4_120);
-        syncTimes.push(syncMs);
-        fileTimes.push(allMs);
-        sqliteTimes.push(sqlite.insert(JSON.stringify(entriesOf(step)[entry])));
-      }
-    }
-  }
-  sync.close();
-  sqlite.close();
-  await end();
-  const stepMs = median(stepTimes);
-  const syncMs = median(syncTimes);
+  const onDisk = await sample(folder, runs);
+  const inMemory = await inMemoryStepMs(cleanup, runs);
+  const stepMs = median(onDisk.steps);
+  const syncMs = median(onDisk.syncs);
   // Of medians of single entries: the sum of three times with a long tail is above three times their median.
-  const beyondSyncMs = entriesPerStep * (median(appendTimes) - syncMs);
+  const beyondSyncMs = entriesPerStep * (median(onDisk.entries) - syncMs);
+  const sqliteMs = entriesPerStep * median(onDisk.sqliteInserts);
+  const fileMs = entriesPerStep * median(onDisk.fileAppends);
   return {
     method: [
-      `The real store and the engine's journal in one process: ${entriesPerStep} entries a step, each a transaction that is synced, chained to the one before and fenced. Medians over ${stepTimes.length} steps.`,
-      `The sync is measured beside it: fdatasync of a file after as many bytes (${pages} pages) as an entry adds to SQLite's log. beyondSyncMs is ${entriesPerStep} times an entry less its sync.`,
-      'cpuMs is the processor time of a step, syncs included: it holds on a busy machine too.',
+      `The real store and the engine's journal in one process: ${entriesPerStep} entries a step, each a transaction that is synced, chained to the one before and fenced. Medians over ${onDisk.steps.length} steps.`,
+      `The sync is measured beside it: fdatasync of a file after as many bytes (${onDisk.pagesPerEntry} pages) as an entry adds to SQLite's log. beyondSyncMs is ${entriesPerStep} times an entry less its sync.`,
+      'inMemoryMs is a step with the state in a memory file system, where a sync costs nothing: it holds on a busy disk too. cpuMs is the processor time of a step, syncs included.',
     ],
     rounds: runs,
     ours: {
       stepMs: precise(stepMs),
       beyondSyncMs: precise(beyondSyncMs),
-      appendMs: precise(median(appendTimes)),
-      appendP95Ms: precise(p95(appendTimes)),
+      ...(inMemory === undefined ? {} : { inMemoryMs: precise(inMemory) }),
+      appendMs: precise(median(onDisk.entries)),
+      appendP95Ms: precise(p95(onDisk.entries)),
       syncMs: precise(syncMs),
-      cpuMs: precise(median(cpuTimes)),
+      cpuMs: precise(median(onDisk.cpuOfSteps)),
     },
     peers: {
-      'sqlite-insert': { stepMs: precise(entriesPerStep * median(sqliteTimes)) },
-      'file-append': { stepMs: precise(entriesPerStep * median(fileTimes)) },
+      'sqlite-insert': { stepMs: precise(sqliteMs) },
+      'file-append': { stepMs: precise(fileMs) },
     },
     about: {
       ours: 'a step in the journal',
       'sqlite-insert': `${entriesPerStep} bare inserts into node:sqlite, each synced: no chain, no fence, no query builder`,
       'file-append': `${entriesPerStep} appends to a file, each synced`,
     },
-    ratios: {
-      'sqlite-insert': rounded(stepMs / (entriesPerStep * median(sqliteTimes))),
-      'file-append': rounded(stepMs / (entriesPerStep * median(fileTimes))),
-    },
+    ratios: { 'sqlite-insert': rounded(stepMs / sqliteMs), 'file-append': rounded(stepMs / fileMs) },
     targets: [atMost('a step in the journal, beyond its syncs', precise(beyondSyncMs), 1, 'ms')],
   };
+}
+
+/** Undefined where there is no such file system, or it may not be written to. */
+async function inMemoryStepMs(cleanup: Cleanup, runs: number): Promise<number | undefined> {
+  try {
+    const folder = cleanup.folder('/dev/shm');
+    return median((await sample(folder, runs)).steps);
+  } catch (error) {
+    log(`no figures in memory: ${(error as Error).message}`);
+    return undefined;
+  }
+}
+
+async function sample(folder: string, runs: number): Promise<Samples> {
+  const file = join(folder, 'state.db');
+  const { store, fence, end } = await openWithLease(file);
+  const sync = new SyncProbe(join(folder, 'probe'));
+  const sqlite = new SqliteProbe(join(folder, 'probe.db'));
+  const pagesPerEntry = await walPagesPerEntry(file, store, fence);
+  const samples: Samples = {
+    pagesPerEntry,
+    steps: [],
+    cpuOfSteps: [],
+    entries: [],
+    syncs: [],
+    fileAppends: [],
+    sqliteInserts: [],
+  };
+  for (let at = 0; at < runs; at += 1) {
+    const plan = examplePlan();
+    const run = await store.createRun(fence, plan, Date.now(), 'bench');
+    const written = new Journal(store, fence, run, plan, await store.journal(run), () => undefined);
+    for (const step of plan.steps) {
+      await sampleStep(samples, written, step);
+      // In turn, so that a slow moment of the disk falls on all alike.
+      for (const entry of entriesOf(step)) {
+        const { syncMs, allMs } = sync.append(pagesPerEntry * walPageBytes);
+        samples.syncs.push(syncMs);
+        samples.fileAppends.push(allMs);
+        samples.sqliteInserts.push(sqlite.insert(JSON.stringify(entry)));
+      }
+    }
+  }
+  sync.close();
+  sqlite.close();
+  await end();
+  return samples;
+}
+
+async function sampleStep(samples: Samples, written: Journal, step: Step): Promise<void> {
+  const cpuBefore = process.cpuUsage();
+  const before = performance.now();
+  for (const entry of entriesOf(step)) {
+    const began = performance.now();
+    await written.append(entry);
+    samples.entries.push(performance.now() - began);
+  }
+  samples.steps.push(performance.now() - before);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  samples.cpuOfSteps.push((user + system) / 1_000);
 }
 
 /** To a microsecond: these are small. */
@@ -149,16 +183,13 @@ class SqliteProbe {
 }
 
 /** Whole pages by which SQLite's log grows with each entry; looked at before it is first emptied. */
-async function walPagesPerAppend(
-  file: string,
-  makeRun: () => Promise<(entry: NewJournalEntry) => Promise<void>>,
-): Promise<number> {
-  const append = await makeRun();
+async function walPagesPerEntry(file: string, store: Store, fence: number): Promise<number> {
+  const run = await store.createRun(fence, examplePlan(), Date.now(), 'bench');
   const size = (): number => statSync(`${file}-wal`).size;
   const before = size();
   const entries = examplePlan().steps.slice(0, 5).flatMap(entriesOf);
-  for (const entry of entries) await append(entry);
-  return Math.max(1, Math.round((size() - before) / entries.length / 4_120));
+  for (const entry of entries) await store.append(fence, run, entry);
+  return Math.max(1, Math.round((size() - before) / entries.length / walPageBytes));
 }
 
 function entriesOf({ id }: Step): readonly NewJournalEntry[] {

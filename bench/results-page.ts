@@ -75,13 +75,36 @@ function figureTable(report: Report): string {
       ),
     ),
   ];
-  const line = ([name, figures]: readonly [string, Figures | Unmeasured]): string =>
+  const cells = (figures: Figures | Unmeasured): readonly string[] =>
     isMeasured(figures)
-      ? `| ${name} | ${names.map((column) => (figures[column] ?? '') as number | string).join(' | ')} |`
-      : `| ${name} | ${Object.entries(figures).join(': ').replaceAll(/\s+/g, ' ')} |`;
-  return [`| | ${names.join(' | ')} |`, `|---|${names.map(() => '---:|').join('')}`, ...all.map(line)].join(
-    '\n',
+      ? names.map((name) => String(figures[name] ?? ''))
+      : [
+          Object.entries(figures)
+            .join(': ')
+            .replaceAll(/[\s|]+/g, ' '),
+        ];
+  return table(
+    ['', ...names],
+    all.map(([name, figures]) => [name, ...cells(figures)]),
   );
+}
+
+/** In columns, the first to the left and figures to the right, as the formatter of this repository lays them out. */
+function table(head: readonly string[], body: readonly (readonly string[])[], textColumns = [0]): string {
+  const widths = head.map((name, column) =>
+    Math.max(3, name.length, ...body.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]): string =>
+    `| ${widths
+      .map((width, column) => {
+        const cell = row[column] ?? '';
+        return textColumns.includes(column) ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join(' | ')} |`;
+  const rule = widths.map((width, column) =>
+    textColumns.includes(column) ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`,
+  );
+  return [line(head), line(rule), ...body.map(line)].join('\n');
 }
 
 function ratioText({ ratios }: Report): string {
@@ -91,14 +114,16 @@ function ratioText({ ratios }: Report): string {
 
 function targetTable(targets: readonly Target[]): string {
   if (targets.length === 0) return '';
-  return [
-    '| target | limit | measured | |',
-    '|---|---:|---:|---|',
-    ...targets.map(
-      ({ what, limit, measured, unit, met }) =>
-        `| ${what} | ${limit} ${unit} | ${measured} ${unit} | ${met ? 'met' : '**missed**'} |`,
-    ),
-  ].join('\n');
+  return table(
+    ['target', 'limit', 'measured', ''],
+    targets.map(({ what, limit, measured, unit, met }) => [
+      what,
+      `${limit} ${unit}`,
+      `${measured} ${unit}`,
+      met ? 'met' : '**missed**',
+    ]),
+    [0, 3],
+  );
 }
 
 function targetText({ what, limit, measured, unit }: Target): string {

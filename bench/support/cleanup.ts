@@ -14,8 +14,8 @@ export class Cleanup {
   }
 
   /** Private to this user, and gone afterwards. */
-  folder(): string {
-    const folder = mkdtempSync(join(tmpdir(), 'unship-bench-'));
+  folder(parent: string = tmpdir()): string {
+    const folder = mkdtempSync(join(parent, 'unship-bench-'));
     this.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
     return folder;
   }

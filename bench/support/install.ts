@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { log } from './log.ts';
-import { baseEnvironment, run } from './processes.ts';
+import { baseEnvironment, type Command, run } from './processes.ts';
 
 /** A peer that is not here and can't be brought here. It is named in the document, with the reason. */
 export class PeerMissing extends Error {}
@@ -17,24 +17,18 @@ export async function debianProgram(program: string, packageName: string): Promi
   const installed = which(program);
   if (installed !== undefined) return installed;
   throw new PeerMissing(
-    `${program} is not installed and apt-get could not install ${packageName}: ${failure || 'no program'}`,
+    `${program} is not installed and apt-get could not install ${packageName}: ${failure ?? 'it brought no such program'}`,
   );
 }
 
-/** Answers with the last line of a failure. */
-async function aptGet(parts: readonly string[]): Promise<string> {
-  try {
-    const { code, output } = await run({
-      program: 'apt-get',
-      arguments: parts,
-      withinMs: 180_000,
-      // Run level 1: a package's own service must not be started.
-      environment: { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-    });
-    return code === 0 ? '' : (output.trim().split('\n').at(-1) ?? `exit code ${code}`);
-  } catch (error) {
-    return (error as Error).message;
-  }
+function aptGet(parts: readonly string[]): Promise<string | undefined> {
+  return attempt({
+    program: 'apt-get',
+    arguments: parts,
+    withinMs: 180_000,
+    // Run level 1: a package's own service must not be started.
+    environment: { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
+  });
 }
 
 /**
@@ -45,18 +39,30 @@ export async function npmPackage(name: string, version: string): Promise<string>
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
   const folder = join(cache, 'unship-bench', `${name}-${version}`);
   const modules = join(folder, 'node_modules');
-  if (existsSync(join(modules, name, 'package.json'))) return modules;
+  const complete = join(folder, 'complete');
+  if (existsSync(complete)) return modules;
   log(`installing ${name}@${version} with npm`);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"private":true}\n');
-  const { code, output } = await run({
+  const failure = await attempt({
     program: 'npm',
     arguments: ['install', '--no-audit', '--no-fund', '--ignore-scripts', `${name}@${version}`],
     cwd: folder,
     withinMs: 180_000,
   });
-  if (code === 0) return modules;
-  throw new PeerMissing(`npm could not install ${name}: ${output.trim().split('\n').at(-1)}`);
+  if (failure !== undefined) throw new PeerMissing(`npm could not install ${name}: ${failure}`);
+  writeFileSync(complete, '');
+  return modules;
+}
+
+/** Undefined when it went well, else the last line of why not. */
+async function attempt(command: Command): Promise<string | undefined> {
+  try {
+    const { code, output } = await run(command);
+    return code === 0 ? undefined : (output.trim().split('\n').at(-1) ?? `exit code ${code}`);
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function which(program: string): string | undefined {

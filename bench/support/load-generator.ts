@@ -8,8 +8,8 @@ import type { FromGenerator, RequestRecord, ToGenerator } from './load.ts';
  * stall by slowing the client down.
  */
 const hungAfterMs = 5_000;
-/** So many answers, a third of a second's, and the connections are there and the code is warm. */
-const steadyAfter = 100;
+/** So many answers, and the connections are there and the code is warm. */
+const steadyAfter = 60;
 
 class Load {
   readonly #agent = new Agent({ keepAlive: true });

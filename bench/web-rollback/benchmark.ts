@@ -38,8 +38,10 @@ interface Entrant {
 export async function webRollback({ quick, cleanup }: BenchOptions): Promise<Findings> {
   const rounds = quick ? roundsOf.quick : roundsOf.full;
   const coldRounds = quick ? coldRoundsOf.quick : coldRoundsOf.full;
-  const built = await buildUnship();
-  cleanup.defer(built.remove);
+  const built = buildUnship().then((program) => {
+    cleanup.defer(program.remove);
+    return program;
+  });
   const generator = startLoadGenerator(cleanup);
   const enter = (contender: Contender, wanted = rounds): Entrant => ({ contender, rounds: [], wanted });
   const ours = enter(unship(built, 'keep'));

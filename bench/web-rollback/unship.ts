@@ -10,7 +10,7 @@ import type { Contender } from './contender.ts';
  * The way back while the bad release is still being watched. `keep`: the good release is still running, as the
  * default is. `stop`: it is on disk only.
  */
-export function unship(built: Built, previous: 'keep' | 'stop'): Contender {
+export function unship(built: Promise<Built>, previous: 'keep' | 'stop'): Contender {
   return {
     name: previous === 'keep' ? 'ours' : 'oursCold',
     what:
@@ -21,7 +21,7 @@ export function unship(built: Built, previous: 'keep' | 'stop'): Contender {
       let watched: Promise<unknown> = Promise.resolve();
       // After the gateway's end, which makes it fail if it has not ended by then.
       cleanup.defer(() => watched.then(() => undefined));
-      const { folder, port, command, commitBad } = await makeEnvironment(built, cleanup, { previous });
+      const { folder, port, command, commitBad } = await makeEnvironment(await built, cleanup, { previous });
       let round = 0;
       return {
         port,

@@ -6,6 +6,7 @@ import type {
   RunOptions,
 } from '../domain/application.ts';
 import { UnshipError } from '../domain/errors.ts';
+import type { Facts } from '../domain/facts.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRelease } from '../domain/planner/release.ts';
 import { currentRelease, planRollback, planUndo } from '../domain/planner/rollback.ts';
@@ -38,6 +39,19 @@ function limitOf(plan: Plan): { readonly replaced?: Release['surfaces'] } {
   const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
   const input = record?.input as { readonly replaced?: Release['surfaces'] | null } | undefined;
   return input?.replaced === undefined || input.replaced === null ? {} : { replaced: input.replaced };
+}
+
+/** `release finish` believes the live address, not the pipeline that says it has deployed. */
+function requireDeployed(release: Release, facts: Facts): void {
+  for (const [name, seen] of Object.entries(facts.surfaces)) {
+    if (seen.kind !== 'web' || release.surfaces[name]?.since !== release.id || seen.live === release.id)
+      continue;
+    throw new UnshipError('wrong-release-live', {
+      happened: `${name} serves ${seen.live ?? 'no release that is known here'}, not ${release.id}`,
+      done: 'nothing; the release stays open',
+      next: `deploy ${release.id}, then unship release finish; or unship release abort`,
+    });
+  }
 }
 
 /** One application in one environment, open: plans are made here and handed to the engine. */
@@ -89,7 +103,11 @@ export class RunningApplication implements Application {
     return await this.#planRollback(request, true);
   }
 
-  async #planRollback(request: RollbackRequest, isShown: boolean): Promise<Plan | Refusal> {
+  async #planRollback(
+    request: RollbackRequest,
+    isShown: boolean,
+    quarantine = true,
+  ): Promise<Plan | Refusal> {
     const { store, surfaces, policy, runtime } = this.#parts;
     const make = async (): Promise<Plan | Refusal> => {
       const history = await store.planningHistory(request.to);
@@ -98,6 +116,7 @@ export class RunningApplication implements Application {
       const plan = planRollback(history, facts, policy, {
         kind: 'rollback',
         reason: 'rollback',
+        quarantine,
         ...(request.to === undefined ? {} : { to: request.to }),
         ...(request.only === undefined ? {} : { only: request.only }),
         ...(request.strategy === undefined ? {} : { strategy: request.strategy }),
@@ -178,6 +197,17 @@ export class RunningApplication implements Application {
     phase: 'whole' | 'begin',
   ): Promise<PreparedRelease | Refusal> {
     const { store, source, surfaces, policy, runtime, plannedReleases } = this.#parts;
+    const open = currentRelease(await store.planningHistory());
+    const driven = (await store.runs(20)).some(
+      (run) => run.to === open?.id && !endedStatuses.has(run.status),
+    );
+    if (open?.deployment === 'pending' && !driven) {
+      throw new UnshipError('unfinished-run', {
+        happened: `${open.id} (${open.commit.slice(0, 7)}) was begun and is neither finished nor aborted`,
+        done: 'nothing',
+        next: 'unship release finish, or unship release abort',
+      });
+    }
     const commit = await source.resolve(request.ref ?? 'HEAD');
     let { release, changed } = await draftRelease(this.#parts, commit, request.only);
     plannedReleases.set(release.id, release);
@@ -331,11 +361,13 @@ export class RunningApplication implements Application {
     const release = await this.#pending();
     const plan = await this.#keep(async () => {
       const history = await store.planningHistory();
-      const { facts } = await observe(
-        surfaces,
-        { releases: releasesInQuestion(history, undefined), commit: release.commit, countRisk: false },
-        runtime,
-      );
+      const query = {
+        releases: releasesInQuestion(history, undefined),
+        commit: release.commit,
+        countRisk: false,
+      };
+      const { facts } = await observe(surfaces, query, runtime);
+      requireDeployed(release, facts);
       const changed = Object.keys(release.surfaces).filter(
         (name) => release.surfaces[name]?.since === release.id,
       );
@@ -354,7 +386,7 @@ export class RunningApplication implements Application {
 
   async abortRelease(options: RunOptions): Promise<RunResult> {
     await this.#pending();
-    const plan = await this.planRollback({ countRisk: true });
+    const plan = await this.#planRollback({ countRisk: true }, true, false);
     if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
   }

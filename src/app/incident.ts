@@ -37,7 +37,9 @@ async function writeDraft(parts: Parts, run: number, now: number): Promise<strin
   const folder = join(parts.request.stateFolder, 'incidents');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, `incident-${incident.id}.md`);
+  parts.runtime.faults.point('incident.file.before');
   await replaceFile(file, text);
+  parts.runtime.faults.point('incident.file.after');
   return file;
 }
 
@@ -157,9 +159,11 @@ async function send(parts: Parts, context: WorkContext, message: Message, attemp
 export async function afterRun(parts: Parts, plan: Plan, result: RunResult): Promise<void> {
   const blocked = result.status === 'blocked';
   const unhealthy = plan.kind === 'release' && result.error?.slug === 'guard-unhealthy';
-  if (!blocked && !unhealthy) return;
+  const through = plan.kind === 'rollback' && result.status === 'done';
   const { runtime, policy } = parts;
-  if (blocked) await writeDraft(parts, result.run, runtime.clock.now()).catch(() => undefined);
+  // The draft was made by a step of the run, when the run was still under way: now its end can be told.
+  if (blocked || through) await writeDraft(parts, result.run, runtime.clock.now()).catch(() => undefined);
+  if (!blocked && !unhealthy) return;
   if (parts.channels.length === 0) return;
   const context: WorkContext = {
     runtime,

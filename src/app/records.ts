@@ -128,7 +128,7 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
         { ...to, deployment: 'live' },
       ]);
       const entry = quarantineEntry(from, to, read.text('reason'), now());
-      if (entry !== null) await store.quarantine(context.fence, entry);
+      if (entry !== null && read.flag('quarantine')) await store.quarantine(context.fence, entry);
       return null;
     },
     verify: async (_context, input) => {
@@ -175,13 +175,14 @@ async function otherLive(store: Store, from: Release, to: Release): Promise<read
     .map((release) => ({ ...release, deployment: 'superseded' }));
 }
 
-/** Nothing to quarantine where both releases are the same code: the cause is not in it. */
+/** Nothing to quarantine where the code still serves as a part of the other release: the cause is not in it. */
 function quarantineEntry(
   from: Release,
   to: Release,
   reason: string,
   since: number,
 ): QuarantinedCommit | null {
-  if (from.commit === '' || from.commit === to.commit) return null;
+  const remaining = [to.commit, ...Object.values(to.surfaces).map((surface) => surface.commit)];
+  if (from.commit === '' || remaining.includes(from.commit)) return null;
   return { commit: from.commit, release: from.id, reason, since };
 }

@@ -114,6 +114,7 @@ async function makeCopy(parts: Parts, context: WorkContext, folder: string): Pro
       ends.push(() => copied.dispose());
       databases.set(name, copied.port);
       surfaces.set(name, databaseSurface(name, copied.port));
+      if (parts.webs.size > 0 && Object.keys(copied.environment).length === 0) throw wouldOpenLive(name);
       environment = { ...environment, ...copied.environment };
     }
     for (const [name, port] of parts.webs) {
@@ -138,6 +139,15 @@ async function makeCopy(parts: Parts, context: WorkContext, folder: string): Pro
     for (const end of ends.reverse()) await end().catch(() => undefined);
     throw error;
   }
+}
+
+/** Without a variable of its own an application on the copy would open, and write to, the live database. */
+function wouldOpenLive(surface: string): UnshipError {
+  return new UnshipError('rehearsal-failed', {
+    happened: `${surface} does not say which variable tells the application where its database is, so on the copy it would open the live one`,
+    done: 'nothing was started',
+    next: `name it: ${surface}: sqlite({ …, environment: 'NAME' }); or give up rehearsing with rehearsal: 'off'`,
+  });
 }
 
 /** The copy starts where the live application is: the live release serves. */

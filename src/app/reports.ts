@@ -131,6 +131,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     }
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...rehearsalRows(parts));
   if (parts.channels.length === 0) {
     rows.push({
       level: 'warn',
@@ -147,6 +148,32 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
       fix: 'configure guard.bake',
     });
   return { schema: 'unship.doctor/1', noWayBack, surfaces: parts.surfaces.size, rows };
+}
+
+function rehearsalRows(parts: Parts): DoctorReport['rows'] {
+  if (parts.policy.rehearsal === 'off') {
+    return [
+      {
+        level: 'warn',
+        subject: 'rehearsal',
+        text: 'off: nobody knows whether the way back works',
+        fix: "remove rehearsal: 'off'",
+      },
+    ];
+  }
+  const unnamed = [...parts.databases.keys()].filter((surface) => {
+    const options = parts.definition.surfaces[surface]?.options as
+      | { readonly environment?: unknown }
+      | undefined;
+    return options?.environment === undefined;
+  });
+  if (parts.webs.size === 0) return [];
+  return unnamed.map((surface) => ({
+    level: 'FAIL' as const,
+    subject: surface,
+    text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
+    fix: `name it in ${surface}: sqlite({ …, environment: 'NAME' })`,
+  }));
 }
 
 function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] {

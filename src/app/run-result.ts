@@ -57,6 +57,13 @@ function nextCommands(plan: Plan, outcome: RunOutcome): readonly NextCommand[] {
   }
   if (status === 'failed' && plan.kind === 'release')
     return [{ command: 'unship plan', note: 'shows the way back' }];
+  const isBegun = plan.kind === 'release' && !plan.steps.some((step) => step.action === 'unship.record-good');
+  if (status === 'done' && isBegun) {
+    return [
+      { command: 'unship release finish', note: `once your deploy of ${plan.to} is through` },
+      { command: 'unship release abort' },
+    ];
+  }
   if (status !== 'done') return [{ command: `unship show ${run}` }];
   if (plan.kind === 'rollback') {
     return [

@@ -30,6 +30,17 @@ export interface MadePlan {
   readonly release?: Release;
 }
 
+/** Why somebody does it is no part of what is done: the plan keeps its hash. */
+function withReason(plan: Plan, reason: string | undefined): Plan {
+  if (reason === undefined) return plan;
+  const steps = plan.steps.map((step) =>
+    step.action === 'unship.record-rollback'
+      ? { ...step, input: { ...(step.input as { readonly [key: string]: Json }), reason } }
+      : step,
+  );
+  return { ...plan, reason, steps };
+}
+
 /** Starts, resumes and ends runs under the lease of this environment. */
 export class Runs {
   readonly #parts: Parts;
@@ -162,7 +173,7 @@ export class Runs {
           : 'normal';
     const session = await this.#session(mode, plan);
     try {
-      const current = await this.#verifiedPlan(made, session);
+      const current = withReason(await this.#verifiedPlan(made, session), options.reason);
       const consent = await this.#consent(made, current, options);
       await this.#settleUnended(session, current);
       if (made.release !== undefined) await this.#saveConfiguration();

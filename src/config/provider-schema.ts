@@ -46,7 +46,9 @@ const serverOptions = z.strictObject({
   ),
   keepOnDisk: z.optional(count),
   switch: z.union([
-    z.strictObject({ gateway: z.strictObject({ port, host: z.optional(text) }) }),
+    z.strictObject({
+      gateway: z.strictObject({ port, host: z.optional(text), trustProxy: z.optional(z.boolean()) }),
+    }),
     z.strictObject({ symlink: text, folder: z.optional(text), url: z.optional(url) }),
     z.strictObject({
       commands: z.strictObject({ activate: command, live: command }),

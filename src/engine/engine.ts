@@ -1,5 +1,5 @@
 import { isUnshipError, UnshipError } from '../domain/errors.ts';
-import { type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
+import { ancestorsOf, type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
 import { actionEntry } from '../domain/planner/actions.ts';
 import type { Release } from '../domain/release.ts';
 import {
@@ -116,7 +116,9 @@ export class Engine {
   async #reopenFailed(journal: Journal): Promise<void> {
     for (const step of journal.plan.steps) {
       const state = journal.state.steps[step.id];
-      if (state?.status !== 'failed' || step.importance === 'best-effort') continue;
+      if (state === undefined) continue;
+      const failed = state.status === 'failed' && step.importance === 'required';
+      if (!failed && !(state.status === 'verified' && isNeededAgain(step, journal))) continue;
       await journal.append({ type: 'step', step: step.id, status: 'pending', attempt: state.attempt });
     }
   }
@@ -286,6 +288,21 @@ export class Engine {
     await this.#parts.undone?.(journal.plan, session.fence);
     return { ...(await end(journal, 'undone')), ...why };
   }
+}
+
+/**
+ * A fleeting effect is gone with the process that had it; what still needs it must find it. What ends it is the
+ * live step behind it on the same surface: once that is done, nobody would end it again.
+ */
+function isNeededAgain(step: Step, journal: Journal): boolean {
+  if (actionEntry(step.action)?.fleeting !== true) return false;
+  return journal.plan.steps.some(
+    (later) =>
+      later.surface === step.surface &&
+      actionEntry(later.action)?.live === true &&
+      journal.state.steps[later.id]?.status !== 'verified' &&
+      ancestorsOf(journal.plan.steps, later.id).has(step.id),
+  );
 }
 
 function isWait(plan: Plan, id: string): boolean {

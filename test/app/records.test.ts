@@ -68,6 +68,7 @@ function rollbackInput(changes: { readonly [key: string]: Json } = {}): Json {
     from: 'r3',
     to: 'r2',
     undo: false,
+    quarantine: true,
     only: null,
     replaced: null,
     restored: null,
@@ -176,6 +177,12 @@ describe('the record of a rollback', () => {
     const input = rollbackInput({ from: 'r2', to: 'r1' });
     await recordRollback(records.store, now).apply(records.context, input);
     assert.ok(!(await records.isQuarantined(good)));
+  });
+
+  test('of a release that is not to blame quarantines nothing', async () => {
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    await recordRollback(records.store, now).apply(records.context, rollbackInput({ quarantine: false }));
+    assert.ok(!(await records.isQuarantined(bad)));
   });
 
   test('limited to some surfaces changes those, and can be taken back', async () => {

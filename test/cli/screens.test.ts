@@ -23,7 +23,7 @@ desktop   1.1.0  1.1.1  halt; r41's code out as 1.1.1    4.0 s
 database  18     17     archive, then migrate-down 0018  2.0 s
 
 Why       r41 cannot run on schema 18: it reads entries.mood
-Order     freeze, database, web, desktop
+Order     database, web, desktop
 Time      writes held 2.3 s, all done 7.0 s
 Data      1,392 rows kept, 212 archived, 0 lost
           archived, then dropped: entries.mood

@@ -320,6 +320,14 @@ describe('where a rollback goes', () => {
     const plan = rollback({ history });
     assert.deepEqual([plan.from, plan.to], ['r4', 'r3']);
     assert.ok(!plan.steps.some((step) => step.action === 'web.switch'), 'r3 still serves');
+    const live = (changes: Parameters<typeof vaultRelease>[1]): History => ({
+      ...history,
+      releases: [vaultRelease(4), vaultRelease(3, changes), vaultRelease(2)],
+    });
+    const unproven = rollback({ history: live({ health: 'unproven' }) });
+    assert.equal(unproven.to, 'r3', 'nobody asked to go further back than what serves');
+    assert.deepEqual(unproven.warnings, ['r3 has not proven good']);
+    assert.equal(rollback({ history: live({ health: 'bad' }) }).to, 'r2');
   });
 
   test('never to a quarantined commit, nor to what never served', () => {
@@ -388,6 +396,7 @@ describe('undoing a rollback', () => {
       from: 'r2',
       to: 'r3',
       undo: true,
+      quarantine: false,
       only: null,
       replaced: null,
       restored: null,

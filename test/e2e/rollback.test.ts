@@ -60,8 +60,9 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     await requireServed(world, 'r2', 'v2');
     assert.deepEqual(world.quarantined().includes(bad), false);
     // Whoever names the release is obeyed
-    requireExit(await world.run(['rollback', 'r1', '--yes']), 0);
+    requireExit(await world.run(['rollback', 'r1', '--yes', '-m', 'slow pages']), 0);
     await requireServed(world, 'r1', 'v1');
+    assert.match(flat(await world.run(['quarantine', 'list'])), /slow pages/);
   });
 
   it('refuses what it does not know and what is no longer so', async (context) => {

@@ -255,6 +255,34 @@ describe('when a step fails', () => {
   });
 });
 
+describe('an effect that ends with its process', () => {
+  const plan = planOf('rollback', [
+    { surface: 'web', action: 'web.hold' },
+    { surface: 'vault', action: 'database.migrate-down', after: ['web.hold'] },
+    { surface: 'web', action: 'web.switch', after: ['vault.migrate-down'] },
+    { action: 'unship.record-rollback', after: ['web.switch'] },
+  ]);
+
+  for (const [failed, holds] of [
+    ['vault.migrate-down', 2],
+    ['web.switch', 2],
+    ['unship.record-rollback', 1],
+  ] as const) {
+    test(`a hold is made again on resuming only while the switch that ends it is to come: ${failed}`, async () => {
+      using world = new World();
+      const process = world.process();
+      let calls = 0;
+      world.behaviours.set('web.hold', async (_context, part) => {
+        if (part === 'apply') calls += 1;
+      });
+      world.behaviours.set(failed, failing('apply', 4));
+      assert.equal((await process.run(plan)).status, 'blocked');
+      assert.equal((await world.process().resume(1)).status, 'done');
+      assert.equal(calls, holds);
+    });
+  }
+});
+
 describe('time limits', () => {
   test('a step that does not end in time has failed: it is no pause', async () => {
     using world = new World();

@@ -5,10 +5,13 @@ import { type Scenario, TortureWorld } from './scenarios.ts';
 
 /**
  * Every command is killed with SIGKILL at every place where it has an effect or writes its journal, and another
- * process goes on. To repeat one: `UNSHIP_TORTURE=undo:17 npm run torture`.
+ * process goes on. One scenario: `UNSHIP_TORTURE=undo npm run torture`; one point of it: `undo:17`; every eighth
+ * point from the fifth on: `undo:5+8`.
  */
 const worldsSideBySide = 3;
-const [onlyScenario = '', onlyPoint] = (process.env.UNSHIP_TORTURE ?? '').split(':');
+const asked = /^(?<scenario>[a-z]*)(?::(?<first>\d+)(?:\+(?<every>\d+))?)?$/.exec(
+  process.env.UNSHIP_TORTURE ?? '',
+)?.groups;
 
 interface Failure {
   readonly n: number;
@@ -82,10 +85,12 @@ function tell(scenario: Scenario, { n, point, error }: Failure): string {
 
 /** Tries point after point, each in the next free world, until a command ends before it comes there. */
 async function everywhere(scenario: Scenario): Promise<number> {
-  const { stride, run } = cycles[scenario];
+  const { run } = cycles[scenario];
+  const stride = asked?.every === undefined ? cycles[scenario].stride : Number(asked.every);
+  const single = asked?.first !== undefined && asked.every === undefined;
   const failures: Failure[] = [];
-  let next = onlyPoint === undefined ? 1 : Number(onlyPoint);
-  let last = onlyPoint === undefined ? Number.POSITIVE_INFINITY : next;
+  let next = Number(asked?.first ?? 1);
+  let last = single ? next : Number.POSITIVE_INFINITY;
   let tried = 0;
   const work = async (): Promise<void> => {
     let torture: TortureWorld | undefined;
@@ -112,7 +117,7 @@ async function everywhere(scenario: Scenario): Promise<number> {
       await torture?.end();
     }
   };
-  await Promise.all(Array.from({ length: onlyPoint === undefined ? worldsSideBySide : 1 }, work));
+  await Promise.all(Array.from({ length: single ? 1 : worldsSideBySide }, work));
   failures.sort((a, b) => a.n - b.n);
   assert.equal(failures.length, 0, failures.map((failure) => tell(scenario, failure)).join('\n\n'));
   assert.ok(tried > 0, 'no point was passed');
@@ -121,7 +126,7 @@ async function everywhere(scenario: Scenario): Promise<number> {
 
 describe('killed at every point and resumed by another process', { concurrency: false }, () => {
   for (const scenario of Object.keys(cycles) as Scenario[]) {
-    if (onlyScenario !== '' && onlyScenario !== scenario) continue;
+    if ((asked?.scenario ?? '') !== '' && asked?.scenario !== scenario) continue;
     it(cycles[scenario].title, async (test) => {
       test.diagnostic(`${await everywhere(scenario)} points`);
     });

@@ -17,15 +17,14 @@ export const list: CommandModule = {
 
 export const lift: CommandModule = {
   async run(context) {
-    const commit = hash(context.arguments[0] ?? '');
+    const commit = context.arguments[0] ?? '';
     const fixedBy = context.options.text('fixed-by');
     if (fixedBy === undefined) {
       throw usage('a quarantine is lifted by the commit that fixes or reverts it', 'add --fixed-by SHA');
     }
-    const fix = hash(fixedBy);
     const application = await context.application();
-    const screen = `${commit} may ship again together with ${fix}.`;
-    const document = { schema: 'unship.quarantine-lifted/1', commit, fixedBy: fix };
+    const screen = `${commit} may ship again together with ${fixedBy}.`;
+    const document = { schema: 'unship.quarantine-lifted/1', commit, fixedBy };
     if (context.options.flag('dry-run')) {
       return {
         exit: 0,
@@ -34,7 +33,7 @@ export const lift: CommandModule = {
       };
     }
     await confirmOrRefuse(context, `Let ${commit} ship again?`);
-    if (await application.liftQuarantine(commit, fix)) {
+    if (await application.liftQuarantine(commit, fixedBy)) {
       return { exit: 0, document: { ...document, lifted: true }, screen: [screen] };
     }
     throw new UnshipError('usage-invalid', {
@@ -44,9 +43,3 @@ export const lift: CommandModule = {
     });
   },
 };
-
-function hash(text: string): string {
-  const lower = text.toLowerCase();
-  if (/^[0-9a-f]{7,64}$/.test(lower)) return lower;
-  throw usage(`\`${text}\` is no commit: write at least seven hexadecimal digits of its hash`);
-}

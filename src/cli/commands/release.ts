@@ -49,9 +49,11 @@ export async function run(context: CommandContext): Promise<Answer> {
 export function preparedScreen({ release, plan, rehearsal }: PreparedRelease): readonly string[] {
   const after = plan.from === null ? 'the first release' : `after ${plan.from}`;
   const back =
-    rehearsal === null
-      ? `${plan.from === null ? 'none: nothing to go back to' : 'not rehearsed'}`
-      : rehearsalText(rehearsal);
+    plan.from === null
+      ? 'none: there is nothing to go back to yet'
+      : rehearsal === null
+        ? 'not rehearsed'
+        : rehearsalText(rehearsal);
   return [
     `${release.id} ${after}: ${changedText(release)}`,
     ...labelled('Commit', shortCommit(release.commit)),

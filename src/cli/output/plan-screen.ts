@@ -8,6 +8,7 @@ import {
   shortHash,
   topologicalOrder,
 } from '../../domain/plan.ts';
+import { actionEntry } from '../../domain/planner/actions.ts';
 import type { Release } from '../../domain/release.ts';
 import { clockTime, count, labelled, plural, table, width, wrap } from './layout.ts';
 
@@ -84,7 +85,13 @@ function changes(plan: Plan): readonly string[] {
 
 function reasons(plan: Plan): readonly string[] {
   const steps = topologicalOrder(plan.steps);
-  const order = [...new Set(steps.map((step) => step.surface))];
+  // What people notice, in the order in which they would: preparation and records are in the details.
+  const noticed = steps.filter(
+    (step) => actionEntry(step.action)?.live === true && step.surface !== 'unship',
+  );
+  const order = [
+    ...new Set(noticed.map((step) => (step.action === 'web.hold' ? 'hold requests' : step.surface))),
+  ];
   const noReturn = steps.findIndex((step) => step.pointOfNoReturn);
   const held = plan.blockedWritesMs > 0 ? `writes held ${formatDuration(plan.blockedWritesMs)}, ` : '';
   const border = steps[noReturn];

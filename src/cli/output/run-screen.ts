@@ -34,6 +34,7 @@ function headline(result: RunResult, wanted: RunStatus): string {
   const way = wayOf(result);
   switch (status) {
     case 'done':
+      if (result.next[0]?.command === 'unship release finish') return `Begun${way} in ${time}.`;
       return `${words.done}${way} in ${time}.`;
     case 'undone':
       return wanted === 'undone'

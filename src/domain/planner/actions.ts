@@ -13,6 +13,8 @@ export interface ActionEntry {
   readonly live: boolean;
   /** It does nothing but wait, for time or for a person: the run is then `waiting`, and another process may go on. */
   readonly waits: boolean;
+  /** Its effect ends with the process that caused it: a run that is resumed before what needed it does it again. */
+  readonly fleeting?: boolean;
 }
 
 const second = 1000;
@@ -47,7 +49,7 @@ export type ActionName =
 export const actions: { readonly [action in ActionName]: ActionEntry } = {
   'web.stage': { kind: 'web', undo: 'yes', timeoutMs: 20 * minute, live: false, waits: false },
   'web.start': { kind: 'web', undo: 'yes', timeoutMs: 2 * minute, live: false, waits: false },
-  'web.hold': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false },
+  'web.hold': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false, fleeting: true },
   'web.switch': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false },
   'web.retire': { kind: 'web', undo: 'nothing', timeoutMs: minute, live: false, waits: false },
   'web.prune': { kind: 'web', undo: 'nothing', timeoutMs: 2 * minute, live: false, waits: false },

@@ -10,6 +10,8 @@ export interface RollbackRequest {
   readonly only?: readonly string[];
   /** Use this strategy for every database, if it is possible; naming `keep-schema` declares the data good. */
   readonly strategy?: Strategy;
+  /** False when the code is not to blame: a deploy that failed may be tried again. Default true. */
+  readonly quarantine?: boolean;
   readonly reason: string;
 }
 

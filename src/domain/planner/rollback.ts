@@ -8,6 +8,7 @@ import {
   isQuarantined,
   lastGoodRelease,
   liveRelease,
+  type QuarantinedCommit,
   type Release,
   releaseNumber,
   type SurfaceRelease,
@@ -26,6 +27,12 @@ export function currentRelease(history: History): Release | undefined {
   const pending = history.releases.find((release) => release.deployment === 'pending');
   if (pending === undefined) return live;
   return live === undefined || releaseNumber(pending.id) > releaseNumber(live.id) ? pending : live;
+}
+
+/** The quarantine of any commit that the release is made of. */
+function quarantineOf(history: History, release: Release): QuarantinedCommit | undefined {
+  const commits = [release.commit, ...Object.values(release.surfaces).map((surface) => surface.commit)];
+  return commits.flatMap((commit) => (commit === '' ? [] : (isQuarantined(history, commit) ?? [])))[0];
 }
 
 function chooseTarget(history: History, from: Release, request: RollbackRequest): Release | Refusal {
@@ -49,8 +56,7 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
         'unship undo brings back what a rollback took away; unship release goes forward',
       );
     }
-    const commits = [named.commit, ...Object.values(named.surfaces).map((surface) => surface.commit)];
-    const bad = commits.flatMap((commit) => (commit === '' ? [] : (isQuarantined(history, commit) ?? [])))[0];
+    const bad = quarantineOf(history, named);
     if (bad !== undefined) {
       return refuse(
         'quarantined',
@@ -76,7 +82,9 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
     );
   }
   const live = liveRelease(history);
-  if (from.deployment === 'pending' && live?.health === 'good') return live;
+  // Taking a half-finished release back means what serves now, proven or not, as long as it is not known to be bad.
+  const stands = live !== undefined && live.health !== 'bad' && quarantineOf(history, live) === undefined;
+  if (from.deployment === 'pending' && stands) return live;
   const target = lastGoodRelease(history, from.id);
   if (target !== undefined) return target;
   return refuse(
@@ -108,11 +116,14 @@ function recordTitle(
   to: Release,
   kind: PlanKind,
   only: readonly string[] | undefined,
+  quarantine: boolean,
 ): string {
   if (only !== undefined)
     return `record ${only.join(', ')} of ${from.id} as taken ${kind === 'undo' ? 'forward' : 'back'}`;
   if (kind === 'undo') return `record ${to.id} as live, lift its quarantine`;
-  return `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`;
+  return quarantine
+    ? `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`
+    : `record ${to.id} as live`;
 }
 
 /** The records and messages that follow, once everything is where it should be. */
@@ -125,6 +136,7 @@ function aftermath(
     readonly required: readonly string[];
     readonly schemaChanges: boolean;
     readonly kind: PlanKind;
+    readonly quarantine: boolean;
     readonly only: readonly string[] | undefined;
     readonly reason: string;
     readonly policy: Policy;
@@ -133,11 +145,12 @@ function aftermath(
   const { only } = context;
   const record = step({
     action: 'unship.record-rollback',
-    title: recordTitle(from, to, context.kind, only),
+    title: recordTitle(from, to, context.kind, only, context.quarantine),
     input: {
       from: from.id,
       to: to.id,
       undo: context.kind === 'undo',
+      quarantine: context.quarantine,
       only: only === undefined ? null : [...only],
       // What a limited rollback writes over: the way back to it. The record itself would lose it.
       replaced: only === undefined ? null : json(picked(from.surfaces, only)),
@@ -258,6 +271,7 @@ function planMove(
       required,
       schemaChanges: moves.databases.length > 0,
       kind: request.kind,
+      quarantine: request.kind === 'rollback' && request.quarantine !== false,
       only: request.only,
       reason: request.reason,
       policy,

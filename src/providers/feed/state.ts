@@ -2,7 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UnshipError } from '../../domain/errors.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
-import { isMissing, writeWhole } from './files.ts';
+import { clearTemporary, isMissing, writeWhole } from './files.ts';
 import { readFeeds } from './folder.ts';
 import { exclusively } from './lock.ts';
 import { type FeedContent, isManifest, type Manifest } from './manifest.ts';
@@ -118,6 +118,7 @@ export class FeedStore {
           done: 'the feed was not changed by this step',
         });
       }
+      await clearTemporary(this.#private, context.fence);
       const next = transition({ ...before, fence: context.fence });
       const path = join(this.#private, 'state.json');
       const text = `${JSON.stringify(next, null, 2)}\n`;

@@ -210,13 +210,18 @@ async function prune(
 ): Promise<readonly ReleaseId[]> {
   const { options, layout, traffic, environment, rehearsed } = parts;
   if (rehearsed !== null) return [];
-  const { live, warm, inUse } = await traffic.look(context);
+  const { live, warm } = await traffic.look(context);
   const names = await readdir(layout.releases).catch((): string[] => []);
   const staged = names
     .map((name) => ({ name, release: releaseOf(name) }))
     .filter((entry): entry is { name: string; release: ReleaseId } => entry.release !== null)
     .sort((a, b) => releaseNumber(b.release) - releaseNumber(a.release));
-  const kept = new Set([...protect, ...warm, ...(live === null ? [] : [live])]);
+  const kept = new Set([...protect, ...(live === null ? [] : [live])]);
+  // One release before the live one stays warm; those before it would only pile up.
+  for (const release of warm) {
+    if (!kept.has(release)) await traffic.retire(context, { release, commit: '', artifact: null }, 'stop');
+  }
+  const { inUse } = await traffic.look(context);
   const removed: ReleaseId[] = [];
   for (const { name, release } of staged.slice(options.keepOnDisk ?? 5)) {
     if (kept.has(release) || inUse.has(name)) continue;

@@ -222,8 +222,17 @@ export async function recordChanges(
     const table = change.after === null ? undefined : findTable(after, change.after);
     const { key, unmatched, selects } = selectsFor(database, snapshot, table);
     const keyCount = Math.max(key?.before.length ?? 0, key?.after.length ?? 0);
-    archive.exec(`CREATE TABLE rows_${at} (${rowColumns(keyCount, change).join(', ')})`);
-    for (const select of selects) await copyRows(context, database, select, archive, `rows_${at}`);
+    const columns = rowColumns(keyCount, change);
+    const found = `${scratch}.rows_${at}`;
+    // Found out in one connection at SQL's speed, and only the result is carried over to the other.
+    database.exec(`CREATE TABLE ${found} (${columns.join(', ')})`);
+    for (const select of selects) {
+      database.exec(`INSERT INTO ${found} SELECT ${select.expressions.join(', ')} FROM ${select.from}`);
+      await breathe(context);
+    }
+    archive.exec(`CREATE TABLE rows_${at} (${columns.join(', ')})`);
+    await copyRows(context, database, found, archive, `rows_${at}`, columns);
+    database.exec(`DROP TABLE ${found}`);
     tables.push({ ...change, rows: at, key, sequence, unmatched });
     archived += countArchived(archive, change, at);
     if (change.before !== null) database.exec(`DROP TABLE ${scratch}.before_${at}`);

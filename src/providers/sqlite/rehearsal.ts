@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, linkSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
-import { copyLive } from './backups.ts';
+import { copyLive, requireWriteAheadLog } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, liveBytes } from './core.ts';
 import { ensureFolder, requireSpace } from './files.ts';
@@ -30,6 +30,8 @@ export async function makeCopy(
   core: Core,
   folder: string,
 ): Promise<{ readonly file: string; readonly state: string; dispose(): void }> {
+  // The release takes a backup first, and that needs the log: better said before anything is built on it.
+  requireWriteAheadLog(core);
   ensureFolder(folder);
   requireSpace(folder, 3 * liveBytes(core), 'the copy to rehearse on');
   const place = join(folder, `${core.environment.surface}-database`);

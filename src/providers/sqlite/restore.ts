@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
@@ -136,8 +136,7 @@ function decide(work: Work, watcher: DatabaseSync, baseline: Baseline, safety: S
     });
   }
   // Somebody wrote after the safety backup: what is about to go is copied once more, now that nobody can.
-  const counter = commitCounter(core);
-  const isLate = !safety.fresh || counter === null || counter !== safety.counter;
+  const isLate = !safety.fresh || commitCounter(watcher) !== safety.counter;
   if (isLate) {
     removeDatabase(lateCopy(core, safety.lateId));
     watcher.exec(`VACUUM main INTO ${quoteText(lateCopy(core, safety.lateId))}`);
@@ -158,25 +157,22 @@ interface SafetyCopy {
   readonly lateId: string;
   /** Taken by this very call, with the database as it was at `counter`. */
   readonly fresh: boolean;
-  readonly counter: string | null;
+  readonly counter: number;
 }
 
 /**
- * The counter that every commit raises, from the shared index of the write-ahead log (offset 8, see SQLite's
- * "WAL-mode file format"). PRAGMA data_version also moves when only the log is begun anew. Null when there is
- * no index to read: then a write can't be excluded.
+ * Moves whenever another connection has committed. (Never read the live file or its -shm by other means than
+ * SQLite: closing them would drop every lock that this process holds on them, as POSIX has it.)
  */
-function commitCounter(core: Core): string | null {
-  try {
-    return readFileSync(`${core.file}-shm`).subarray(8, 12).toString('hex');
-  } catch {
-    return null;
-  }
+function commitCounter(watcher: DatabaseSync): number {
+  return numberOf(watcher, 'PRAGMA main.data_version');
 }
 
 function lateCopy(core: Core, id: string): string {
   return `${backupFile(core, id)}.partial`;
 }
+
+const pagesPerStep = 256;
 
 /** SQLite's backup reports a lock it could not get as an error without a code. */
 function asBusy(error: unknown): unknown {
@@ -189,7 +185,8 @@ function asBusy(error: unknown): unknown {
 /**
  * Writes the staged content over the live database through SQLite's backup: one transaction of the live file,
  * seen whole or not at all by every connection that is open, and rolled back by a crash. The first step takes
- * the write lock and the second commits, so what is decided in between holds.
+ * the write lock and the last commits, so what is decided after the first holds. Steps are small enough for the
+ * page cache: nothing reaches the live file's log before the decision.
  */
 async function overwrite(work: Work, staged: string, decideUnderLock: () => void): Promise<void> {
   const { context, core } = work;
@@ -200,7 +197,7 @@ async function overwrite(work: Work, staged: string, decideUnderLock: () => void
   await whileBusy(context, core.file, core.lockMs, async () => {
     try {
       await onlineBackup(source, core.file, {
-        rate: Math.ceil(pages / 2),
+        rate: Math.min(Math.ceil(pages / 2), pagesPerStep),
         progress: () => {
           if (decided) return;
           try {
@@ -219,12 +216,15 @@ async function overwrite(work: Work, staged: string, decideUnderLock: () => void
   });
 }
 
-async function takeSafetyCopy({ context, core, record, key }: Work): Promise<SafetyCopy> {
+async function takeSafetyCopy(
+  { context, core, record, key }: Work,
+  watcher: DatabaseSync,
+): Promise<SafetyCopy> {
   const id = backupId(core, record.release, key, 'safety-');
   const lateId = backupId(core, record.release, key, 'safety-late-');
   const fresh = readBackup(core, id) === undefined;
   await settleFence(context, core);
-  const counter = commitCounter(core);
+  const counter = commitCounter(watcher);
   await takeBackup(context, core, record.release, id);
   return { id, lateId, fresh, counter };
 }
@@ -277,7 +277,7 @@ export async function restore(
     checkFence(watcher, context.fence);
     requireSpace(core.folder, 2 * liveBytes(core), 'the safety backup');
     const baseline = baselineFor(core, watcher, record);
-    const safety = await takeSafetyCopy(work);
+    const safety = await takeSafetyCopy(work, watcher);
     const staged = stage(work);
     context.runtime.faults.point('sqlite.restore.staged');
     context.progress(`restoring ${record.id}`);

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import { breathe } from './connection.ts';
 import { quoteName } from './names.ts';
@@ -55,29 +55,32 @@ export function numbered(prefix: string, count: number): readonly string[] {
 const rowsBetweenBreaths = 2000;
 
 /**
- * Copies rows from one connection to another, where one must see what the other does not yet. Every value
- * arrives byte for byte: texts travel as bytes, because they need not be valid UTF-8.
+ * Copies the rows of a table from one connection to another, where one must see what the other does not yet.
+ * Every value arrives byte for byte: texts travel as bytes, because they need not be valid UTF-8.
  */
 export async function copyRows(
   context: LookContext,
   from: DatabaseSync,
-  select: { readonly expressions: readonly string[]; readonly from: string },
+  source: string,
   to: DatabaseSync,
-  table: string,
+  target: string,
+  columns: readonly string[],
 ): Promise<number> {
-  const parts = select.expressions.flatMap((expression) => [
-    `CASE WHEN typeof(${expression}) = 'text' THEN CAST(${expression} AS BLOB) END`,
-    `CASE WHEN typeof(${expression}) <> 'text' THEN ${expression} END`,
+  // Rows may come as objects, in which two columns of one name would be one value.
+  const parts = columns.flatMap((column, at) => [
+    `CASE WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB) END AS t${at}`,
+    `CASE WHEN typeof(${column}) <> 'text' THEN ${column} END AS v${at}`,
   ]);
-  // Rows come as objects: two columns of one name would be one value.
-  const named = parts.map((part, at) => `${part} AS v${at}`);
-  const read = from.prepare(`SELECT ${named.join(', ')} FROM ${select.from}`);
+  const read = from.prepare(`SELECT ${parts.join(', ')} FROM ${source}`);
   read.setReadBigInts(true);
-  const places = select.expressions.map(() => 'coalesce(CAST(? AS TEXT), ?)').join(', ');
-  const write = to.prepare(`INSERT INTO ${table} VALUES (${places})`);
+  const asArrays = typeof read.setReturnArrays === 'function';
+  if (asArrays) read.setReturnArrays(true);
+  const write = to.prepare(
+    `INSERT INTO ${target} VALUES (${columns.map(() => 'coalesce(CAST(? AS TEXT), ?)').join(', ')})`,
+  );
   let copied = 0;
   for (const row of read.iterate()) {
-    write.run(...Object.values(row));
+    write.run(...(asArrays ? (row as unknown as SQLOutputValue[]) : Object.values(row)));
     copied += 1;
     if (copied % rowsBetweenBreaths === 0) await breathe(context);
   }
