@@ -4,7 +4,7 @@ import { type Figures, isMeasured, type Report, type Target, type Unmeasured } f
 export function summary(report: Report): string {
   const lines = rows(report).map(
     ([name, figures]) =>
-      `  ${name.padEnd(14)} ${isMeasured(figures) ? figureText(figures) : Object.entries(figures).join(': ')}`,
+      `  ${name.padEnd(14)} ${isMeasured(figures) ? figureText(figures) : unmeasuredText(figures)}`,
   );
   const targets = report.targets.map(
     (target) => `  ${target.met ? 'met   ' : 'MISSED'} ${targetText(target)}`,
@@ -59,6 +59,10 @@ function rows(report: Report): readonly (readonly [name: string, figures: Figure
   ];
 }
 
+function unmeasuredText(figures: Unmeasured): string {
+  return 'missing' in figures ? `missing: ${figures.missing}` : `failed: ${figures.failed}`;
+}
+
 function figureText(figures: Figures): string {
   return Object.entries(figures)
     .filter(([, value]) => typeof value === 'number')
@@ -78,11 +82,7 @@ function figureTable(report: Report): string {
   const cells = (figures: Figures | Unmeasured): readonly string[] =>
     isMeasured(figures)
       ? names.map((name) => String(figures[name] ?? ''))
-      : [
-          Object.entries(figures)
-            .join(': ')
-            .replaceAll(/[\s|]+/g, ' '),
-        ];
+      : [unmeasuredText(figures).replaceAll(/[\s|]+/g, ' ')];
   return table(
     ['', ...names],
     all.map(([name, figures]) => [name, ...cells(figures)]),

@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import type { Facts } from '../domain/facts.ts';
@@ -49,7 +50,7 @@ export async function rehearseOnCopy(
 ): Promise<RehearsalResult> {
   const read = new Input(input);
   const planned = await plannedRelease(parts, read);
-  removeLeftCopies(parts.request.stateFolder);
+  await removeLeftCopies(parts.request.stateFolder);
   const folder = join(parts.request.stateFolder, `${copyPrefix}${parts.runtime.ids.random().slice(0, 8)}`);
   mkdirSync(folder, { mode: 0o700 });
   let copy: Copy | undefined;
@@ -62,17 +63,24 @@ export async function rehearseOnCopy(
     throw rehearsalFailed(error);
   } finally {
     await copy?.dispose();
-    rmSync(folder, { recursive: true, force: true });
+    await removeCopy(folder);
   }
 }
 
 const copyPrefix = 'rehearsal-';
 
 /** One rehearsal at a time holds the lease: whatever lies there was left by a process that was killed. */
-function removeLeftCopies(stateFolder: string): void {
-  for (const name of readdirSync(stateFolder).filter((item) => item.startsWith(copyPrefix))) {
-    rmSync(join(stateFolder, name), { recursive: true, force: true });
-  }
+async function removeLeftCopies(stateFolder: string): Promise<void> {
+  const left = readdirSync(stateFolder).filter((item) => item.startsWith(copyPrefix));
+  for (const name of left) await removeCopy(join(stateFolder, name));
+}
+
+/**
+ * Its gateway may still be taking its own files away: that makes `rmSync` stop half-way without a word, and a
+ * folder not empty that was a moment ago.
+ */
+async function removeCopy(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 
 function rehearsalFailed(error: unknown): UnshipError {

@@ -1,7 +1,6 @@
 import type { Duration } from './duration.ts';
 import type { Json } from './json.ts';
 import type { SurfaceKind } from './release.ts';
-import type { SecretReference } from './secret.ts';
 
 /**
  * The configuration as data: what `unship.config.ts` evaluates to. It is stored with each release, so a
@@ -76,4 +75,3 @@ export interface GuardDefinition {
   readonly onUnhealthy?: 'page' | 'rollback';
 }
 
-export type { SecretReference };

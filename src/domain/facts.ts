@@ -143,15 +143,6 @@ export function identityOf(facts: Facts): Json {
   return identity;
 }
 
-export function factsOf<K extends SurfaceKind>(
-  facts: Facts,
-  surface: string,
-  kind: K,
-): Extract<SurfaceFacts, { kind: K }> | undefined {
-  const found = facts.surfaces[surface];
-  return found?.kind === kind ? (found as Extract<SurfaceFacts, { kind: K }>) : undefined;
-}
-
 /** What a database surface's release artifact is: the ledger and schema it left behind. */
 export interface DatabaseArtifact {
   /** Versions applied, oldest first. */

@@ -15,10 +15,8 @@ import type {
 } from './protocol.ts';
 
 export type {
-  CheckResult,
   GatewayRequest,
   GatewayStatus,
-  HoldResult,
   Listen,
   ReleaseSpec,
   StartResult,

@@ -12,7 +12,8 @@ import type { LookContext, Observation, Query, WorkContext } from '../../surface
 import { backupId, takeBackup, verifyBackup } from './backups.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
 import { ensureFolder } from './files.ts';
-import { migrateDown, migrateUp } from './migrate.ts';
+import { migrateDown } from './migrate-down.ts';
+import { migrateUp } from './migrate-up.ts';
 import { countRestoreRisk, observe, verifySchema } from './observe.ts';
 import type { SqliteOptions } from './options.ts';
 import { makeCopy } from './rehearsal.ts';

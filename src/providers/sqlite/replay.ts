@@ -8,7 +8,7 @@ import { backupFile, listBackups, verifyBackup } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, fingerprintOf } from './core.ts';
 import { ensureFolder } from './files.ts';
-import { migrateUp } from './migrate.ts';
+import { migrateUp } from './migrate-up.ts';
 
 /** Archives made after the fact, and the end of the folder they lie in. */
 export interface Replay extends Disposable {

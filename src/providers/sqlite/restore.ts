@@ -22,7 +22,7 @@ import { numberOf, openDatabase, whileBusy } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, raiseFence } from './fence.ts';
 import { ensureFolder, readJson, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
-import { withScratch } from './migrate.ts';
+import { withScratch } from './migration-work.ts';
 import { quoteText, restoredTable } from './names.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 
