@@ -5,6 +5,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import type { ApplicationDefinition } from '../domain/definition.ts';
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import { canonicalJson, type Json } from '../domain/json.ts';
+import { isKnownValid, rememberValid } from './known-valid.ts';
 import { lineOf } from './locate.ts';
 
 export const configurationNames = ['unship.config.ts', 'unship.config.mjs', 'unship.config.json'] as const;
@@ -58,17 +59,17 @@ export async function loadConfiguration(file: string): Promise<Configuration> {
   const root = dirname(file);
   const text = readFileSync(file, 'utf8');
   const exported = file.endsWith('.json') ? parseJson(file, text) : await evaluate(file);
-  const { problemsOf } = await import('./schema.ts');
   const unplain = plainProblem(exported, [], 0);
-  const problems = unplain === undefined ? problemsOf(exported) : [unplain];
-  if (problems.length > 0) throw invalid(file, text, problems);
+  if (unplain !== undefined) throw invalid(file, text, [unplain]);
   const canonical = canonicalJson(exported as Json);
-  return {
-    file,
-    root,
-    definition: JSON.parse(canonical) as ApplicationDefinition,
-    hash: createHash('sha256').update(canonical).digest('hex'),
-  };
+  const hash = createHash('sha256').update(canonical).digest('hex');
+  if (!isKnownValid(hash)) {
+    const { problemsOf } = await import('./schema.ts');
+    const problems = problemsOf(exported);
+    if (problems.length > 0) throw invalid(file, text, problems);
+    rememberValid(hash);
+  }
+  return { file, root, definition: JSON.parse(canonical) as ApplicationDefinition, hash };
 }
 
 /** `--env`, else the only one, else `production`. Throws `config-invalid` when that names none. */

@@ -74,4 +74,3 @@ export interface GuardDefinition {
   /** What follows an unhealthy verdict. Default `page`: people are told and the plan is shown. */
   readonly onUnhealthy?: 'page' | 'rollback';
 }
-

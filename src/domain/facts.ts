@@ -1,5 +1,5 @@
 import type { Json } from './json.ts';
-import type { ReleaseId, SurfaceKind } from './release.ts';
+import type { ReleaseId } from './release.ts';
 
 /**
  * Facts are what `observe` saw. Fields under `measurements` change from second to second and are no part of a

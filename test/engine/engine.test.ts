@@ -345,6 +345,35 @@ describe('pausing', () => {
     assert.equal(resumed.status, 'done');
   });
 
+  test('a release that is paused is paused, not undone, however its wait ends', async () => {
+    using world = new World();
+    const process = world.process();
+    const wait = gate();
+    world.behaviours.set('web.start', wait.behaviour);
+    const running = process.run(releasePlan());
+    await wait.reached;
+    process.pause.abort();
+    assert.equal((await running).status, 'paused');
+    assert.ok(world.done.has('vault.migrate-up'));
+    wait.open();
+    assert.equal((await world.process().resume(1)).status, 'done');
+  });
+
+  test('a step whose effect is recorded is only looked at again', async () => {
+    using world = new World();
+    const process = world.process();
+    let calls = 0;
+    world.behaviours.set('web.switch', async (_context, part) => {
+      if (part === 'apply') calls += 1;
+      if (part !== 'verify' || process.pause.signal.aborted) return;
+      process.pause.abort();
+      throw broken;
+    });
+    assert.equal((await process.run(rollbackPlan())).status, 'paused');
+    assert.equal((await world.process().resume(1)).status, 'done');
+    assert.equal(calls, 1);
+  });
+
   test('an effect under way is let finish', async () => {
     using world = new World();
     const process = world.process();

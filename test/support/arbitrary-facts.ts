@@ -462,9 +462,9 @@ export const rollbackCase: fc.Arbitrary<RollbackCase> = situation.chain((given) 
     .record({
       kind: fc.constant('rollback' as const),
       reason: fc.constant('it loses entries'),
-      to: fc.option(releaseId(7)),
-      only: fc.option(namesFrom(given), { freq: 1 }),
-      strategy: fc.option(fc.constantFrom(...strategies), { freq: 1 }),
+      to: fc.option(releaseId(6), { freq: 2 }),
+      only: fc.option(namesFrom(given), { freq: 2 }),
+      strategy: fc.option(fc.constantFrom(...strategies), { freq: 2 }),
     })
     .map(({ to, only, strategy, ...request }) => ({
       ...given,
