@@ -8,8 +8,8 @@ import type {
 import { UnshipError } from '../domain/errors.ts';
 import type { Facts } from '../domain/facts.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
-import { planRelease } from '../domain/planner/release.ts';
 import { currentRelease, planRollback, planUndo } from '../domain/planner/rollback.ts';
+import { refusalError } from '../domain/refusal-error.ts';
 import { isReleaseId, liveRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
 import type {
   BackupReport,
@@ -24,14 +24,9 @@ import type {
   StatusReport,
 } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
-import { look } from '../guard/guard.ts';
-import { adoptLive } from './adopt.ts';
-import { directPlan, refusalError } from './direct-plans.ts';
-import { afterRun } from './incident.ts';
+import type { DirectRequest } from './direct-plans.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
-import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-draft.ts';
-import { backupReports, doctorReport, migrationReports, statusReport } from './reports.ts';
 import { type MadePlan, Runs } from './runs.ts';
 
 /** What a run that was limited to some surfaces wrote over: an undo brings back exactly that. */
@@ -170,16 +165,21 @@ export class RunningApplication implements Application {
     throw new UnshipError('unknown-run', { happened: `there is no run ${id}` });
   }
 
+  async #direct(request: DirectRequest): Promise<Plan | Refusal> {
+    const { directPlan } = await import('./direct-plans.ts');
+    return await directPlan(this.#parts, request);
+  }
+
   async planRestore(request: { readonly backup: string }): Promise<Plan | Refusal> {
-    return await this.#keep(() => directPlan(this.#parts, { kind: 'restore', backup: request.backup }));
+    return await this.#keep(() => this.#direct({ kind: 'restore', backup: request.backup }));
   }
 
   async planMigrations(request: Parameters<Application['planMigrations']>[0]): Promise<Plan | Refusal> {
-    return await this.#keep(() => directPlan(this.#parts, { kind: 'migrations', ...request }));
+    return await this.#keep(() => this.#direct({ kind: 'migrations', ...request }));
   }
 
   async planDesktop(request: Parameters<Application['planDesktop']>[0]): Promise<Plan | Refusal> {
-    return await this.#keep(() => directPlan(this.#parts, { kind: 'desktop', ...request }));
+    return await this.#keep(() => this.#direct({ kind: 'desktop', ...request }));
   }
 
   async prepareRelease(request: ReleaseRequest): Promise<PreparedRelease | Refusal> {
@@ -209,6 +209,8 @@ export class RunningApplication implements Application {
       });
     }
     const commit = await source.resolve(request.ref ?? 'HEAD');
+    const { draftRelease, quarantinedAncestors, rehearsalPlan } = await import('./release-draft.ts');
+    const { planRelease } = await import('../domain/planner/release.ts');
     let { release, changed } = await draftRelease(this.#parts, commit, request.only);
     plannedReleases.set(release.id, release);
     let rehearsal: PreparedRelease['rehearsal'] = null;
@@ -275,6 +277,7 @@ export class RunningApplication implements Application {
 
   /** What a run's end brings with it: people are told, and a policy may take the release back at once. */
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
+    const { afterRun } = await import('./incident.ts');
     await afterRun(this.#parts, plan, result);
     const automatic = this.#parts.definition.guard?.onUnhealthy === 'rollback';
     if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy' || !automatic) return result;
@@ -371,6 +374,7 @@ export class RunningApplication implements Application {
       const changed = Object.keys(release.surfaces).filter(
         (name) => release.surfaces[name]?.since === release.id,
       );
+      const { planRelease } = await import('../domain/planner/release.ts');
       return planRelease(history, facts, policy, {
         kind: 'release',
         release,
@@ -392,11 +396,12 @@ export class RunningApplication implements Application {
   }
 
   async adopt(ref?: string): Promise<Release> {
+    const { adoptLive } = await import('./adopt.ts');
     return await adoptLive(this.#parts, this.#runs, ref);
   }
 
   async planServe(): Promise<Plan | Refusal> {
-    return await this.#keep(() => directPlan(this.#parts, { kind: 'serve' }));
+    return await this.#keep(() => this.#direct({ kind: 'serve' }));
   }
 
   async stopServing(): Promise<void> {
@@ -405,6 +410,7 @@ export class RunningApplication implements Application {
 
   async guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport> {
     const { runtime, store, webs } = this.#parts;
+    const { look } = await import('../guard/guard.ts');
     const checks = await look({ runtime, signal: options.signal }, await this.#parts.checks(webs));
     const live = liveRelease(await store.planningHistory());
     const failed = checks.some((check) => check.verdict === 'fail');
@@ -418,10 +424,12 @@ export class RunningApplication implements Application {
   }
 
   async status(): Promise<StatusReport> {
+    const { statusReport } = await import('./reports.ts');
     return await statusReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
   async doctor(): Promise<DoctorReport> {
+    const { doctorReport } = await import('./reports.ts');
     return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
@@ -470,7 +478,7 @@ export class RunningApplication implements Application {
   }
 
   async backup(options: RunOptions): Promise<readonly BackupReport[]> {
-    const plan = await this.#keep(() => directPlan(this.#parts, { kind: 'backup' }));
+    const plan = await this.#keep(() => this.#direct({ kind: 'backup' }));
     if (isRefusal(plan)) throw refusalError(plan);
     const result = await this.execute(plan, options);
     if (result.status !== 'done' && result.error !== undefined) {
@@ -483,10 +491,12 @@ export class RunningApplication implements Application {
   }
 
   async backups(): Promise<readonly BackupReport[]> {
+    const { backupReports } = await import('./reports.ts');
     return await backupReports(this.#parts);
   }
 
   async migrations(): Promise<readonly MigrationReport[]> {
+    const { migrationReports } = await import('./reports.ts');
     return await migrationReports(this.#parts);
   }
 

@@ -1,4 +1,3 @@
-import { UnshipError } from '../domain/errors.ts';
 import { type DatabaseFacts, noRisk } from '../domain/facts.ts';
 import type { Plan, Refusal, Step, StrategyOption } from '../domain/plan.ts';
 import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
@@ -276,13 +275,4 @@ async function lastGoodVersion(parts: Parts, surface: string, bad: string): Prom
     return release.health === 'good' && label !== undefined && label !== bad;
   });
   return good?.surfaces[surface]?.label ?? null;
-}
-
-/** A refusal as an error, for calls that have no other way to say no. */
-export function refusalError(refusal: Refusal): UnshipError {
-  return new UnshipError(refusal.slug, {
-    happened: [refusal.happened, ...refusal.missing].join('; '),
-    done: 'nothing',
-    next: refusal.next,
-  });
 }

@@ -3,15 +3,15 @@ import type { Json } from '../domain/json.ts';
 import type { Step } from '../domain/plan.ts';
 import { Input } from '../surfaces/input.ts';
 import type { ActionHandler, WorkContext } from '../surfaces/surface.port.ts';
-import { draftIncident, tellTeam } from './incident.ts';
 import type { Parts } from './parts.ts';
 import { recordGood, recordLive, recordRollback } from './records.ts';
-import { rehearseOnCopy } from './rehearsal.ts';
-import { watchRelease } from './watch.ts';
 
 const nothing = async (): Promise<void> => {};
 
-/** The program's own steps: records, waits, watch, messages. Undefined for an action this version doesn't know. */
+/**
+ * The program's own steps: records, waits, watch, messages. Undefined for an action this version doesn't know.
+ * What a switch does not need is loaded when its step comes: every file read before it is time that users wait.
+ */
 export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler | undefined {
   const { store, runtime } = parts;
   switch (step.action) {
@@ -26,13 +26,19 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
     case 'unship.watch':
       return {
         validate: nothing,
-        apply: (context, input) => watchRelease(parts, run, context, input),
+        apply: async (context, input) => {
+          const { watchRelease } = await import('./watch.ts');
+          return await watchRelease(parts, run, context, input);
+        },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('summary') }),
       };
     case 'unship.rehearse':
       return {
         validate: nothing,
-        apply: async (context, input) => ({ ...(await rehearseOnCopy(parts, context, input)) }),
+        apply: async (context, input) => {
+          const { rehearseOnCopy } = await import('./rehearsal.ts');
+          return { ...(await rehearseOnCopy(parts, context, input)) };
+        },
         verify: async (_context, _input, output) => ({
           observed: `way back ${Math.round(new Input(output).number('wayBackMs'))} ms, ${new Input(output).number('rowsLost')} rows lost`,
         }),
@@ -40,13 +46,19 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
     case 'unship.notify':
       return {
         validate: nothing,
-        apply: (context, input) => tellTeam(parts, run, context, input),
+        apply: async (context, input) => {
+          const { tellTeam } = await import('./incident.ts');
+          return await tellTeam(parts, run, context, input);
+        },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('summary') }),
       };
     case 'unship.incident':
       return {
         validate: nothing,
-        apply: (context) => draftIncident(parts, run, context),
+        apply: async (context) => {
+          const { draftIncident } = await import('./incident.ts');
+          return await draftIncident(parts, run, context);
+        },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('draft') }),
       };
     default:

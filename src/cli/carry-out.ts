@@ -1,11 +1,11 @@
 import type { Application } from '../domain/application.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
+import { refusalError } from '../domain/refusal-error.ts';
 import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { agree, requirePlan } from './consent.ts';
 import type { Answer, CommandContext } from './context.ts';
-import { refusalError } from './errors.ts';
 import { exitOfRun } from './exit-codes.ts';
 import { planScreen, planSummary } from './output/plan-screen.ts';
 import { runScreen } from './output/run-screen.ts';

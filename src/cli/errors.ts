@@ -1,6 +1,5 @@
 import { errorCatalogue } from '../domain/error-catalogue.ts';
-import { type ErrorEntry, exitCodes, isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
-import type { Refusal } from '../domain/plan.ts';
+import { type ErrorEntry, exitCodes, isUnshipError, messageOf } from '../domain/errors.ts';
 import { labelled } from './output/layout.ts';
 
 /** An error as the `--json` document and as the screen's block. */
@@ -51,10 +50,4 @@ export function errorScreen(report: ErrorReport): readonly string[] {
     ...labelled('More', report.explain),
     `Exit ${report.exit}`,
   ];
-}
-
-/** A refusal of the planner is an error to whoever asked for the plan. */
-export function refusalError(refusal: Refusal): UnshipError {
-  const happened = [refusal.happened, ...refusal.missing].join('\n');
-  return new UnshipError(refusal.slug, { happened, done: 'nothing', next: refusal.next });
 }

@@ -58,10 +58,8 @@ export function dataOutcome(plan: Plan, state: RunState): DataOutcome {
   };
 }
 
-const rows = new Intl.NumberFormat('en-US');
-
 export function countText(count: number): string {
-  return rows.format(count);
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** `1,392 rows kept, 212 archived, 0 lost`, or that it can't be told. */

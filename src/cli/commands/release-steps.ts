@@ -1,7 +1,7 @@
+import { refusalError } from '../../domain/refusal-error.ts';
 import { runAnswer } from '../carry-out.ts';
 import { confirmOrRefuse } from '../consent.ts';
 import type { Answer, CommandContext, CommandModule } from '../context.ts';
-import { refusalError } from '../errors.ts';
 import { releaseRequest, remember } from './release.ts';
 
 export const begin: CommandModule = {

@@ -1,4 +1,4 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { UnshipError } from '../../domain/errors.ts';
 
@@ -51,6 +51,8 @@ export function startGit(
   args: readonly string[],
   signal?: AbortSignal,
 ): ChildProcessByStdio<Writable, Readable, Readable> {
+  // Loaded at first use: a rollback to a warm release starts no child process and should not pay for it.
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn('git', ['-C', root, ...safeOptions, ...args], {
     env: gitEnvironment(),
     stdio: ['pipe', 'pipe', 'pipe'],

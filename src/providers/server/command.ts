@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import type { spawn as Spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -36,6 +36,7 @@ export async function runCommand(
 ): Promise<CommandResult> {
   run.signal.throwIfAborted();
   const log = await openLog(run.log);
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn(program, args, {
     cwd: run.folder,
     env: { ...run.environment },
@@ -82,7 +83,7 @@ export async function runCommand(
 }
 
 /** A child that left the group may hold the output open for ever. */
-async function settleOutput(child: ReturnType<typeof spawn>, closed: Promise<void>): Promise<void> {
+async function settleOutput(child: ReturnType<typeof Spawn>, closed: Promise<void>): Promise<void> {
   const timer = setTimeout(() => {
     child.stdout?.destroy();
     child.stderr?.destroy();
