@@ -77,7 +77,7 @@ export class RunningApplication implements Application {
     const madeAt = runtime.clock.now();
     const plan = await make();
     if (isRefusal(plan)) return plan;
-    const shownBefore = await store.shownRowsLost(plan.hash);
+    const shownBefore = plan.rowsLost > 0 ? await store.shownRowsLost(plan.hash) : undefined;
     this.#made.set(plan, {
       plan,
       madeAt,
@@ -90,7 +90,8 @@ export class RunningApplication implements Application {
       },
       ...(release === undefined ? {} : { release }),
     });
-    if (isShown) await store.rememberPlan(plan.hash, plan.rowsLost, madeAt);
+    // Where nothing is lost there is nothing to consent to, and a rollback need not wait for one write more.
+    if (isShown && plan.rowsLost > 0) await store.rememberPlan(plan.hash, plan.rowsLost, madeAt);
     return plan;
   }
 

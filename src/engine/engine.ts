@@ -73,7 +73,7 @@ export class Engine {
     const { store, runtime } = this.#parts;
     const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel, release);
     return await untilFencedOut(run, async () => {
-      await session.hold(run, plan.kind);
+      session.carry(run, plan.kind);
       const journal = await this.#open(run, plan, session, options);
       if (consent !== null) await journal.append({ type: 'consent', ...consent });
       return await this.#drive(journal, session, options);

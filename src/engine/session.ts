@@ -63,9 +63,14 @@ export class Session {
 
   /** Says which run the lease is held for, so that others see it. */
   async hold(run: number, kind: PlanKind): Promise<void> {
+    this.carry(run, kind);
+    await this.#renew();
+  }
+
+  /** The same where making the run has written it into the lease already; the next heartbeat repeats it. */
+  carry(run: number, kind: PlanKind): void {
     this.#run = run;
     this.#kind = kind;
-    await this.#renew();
   }
 
   async close(): Promise<void> {
