@@ -150,7 +150,8 @@ function findings(
     targets: [
       atMost('failed requests in all warm rounds', own.failedInAll, 0, 'requests'),
       atMost('failed requests in all cold rounds', oursCold.failedInAll, 0, 'requests'),
-      atMost('first good answer, warm', own.firstGoodMs, 1_000, 'ms'),
+      atMost('first good answer, warm', own.firstGoodMs, 100, 'ms'),
+      atMost('first good answer, cold, beyond the application’s own start', oursCold.beyondOwnStartMs, 300, 'ms'),
     ],
   };
 }

@@ -14,6 +14,8 @@ const longestBackOffMs = 30_000;
 /** After running so long a crash is a new one, not the next of a series. */
 const steadyMs = 60_000;
 const lookMs = 2_000;
+/** A look with less time than this that gets no answer proves nothing. */
+const shortestLookMs = 100;
 const rotateEveryMs = 10_000;
 
 interface Unit {
@@ -121,19 +123,26 @@ export class Supervisor {
   async #untilHealthy(unit: Unit, withinMs: number): Promise<string | null> {
     const deadline = performance.now() + withinMs;
     let end: string | undefined;
+    let seen: string | undefined;
     void unit.process.ended.then((how) => {
       end = how;
     });
     for (let pause = 15; ; pause = Math.min(pause * 1.5, 100)) {
-      const rest = Math.min(deadline - performance.now(), Math.max(lookMs, withinMs / 3));
-      const look = await lookAtHealth(unit.port, unit.spec.health, rest);
+      const left = deadline - performance.now();
+      const look = await lookAtHealth(
+        unit.port,
+        unit.spec.health,
+        Math.min(left, Math.max(lookMs, withinMs / 3)),
+      );
       if (end !== undefined) return `its process ended (${end})`;
+      // A last look that was given no time to be answered says nothing; what was seen before it does.
+      if (look.healthy || left >= shortestLookMs || seen === undefined) seen = look.seen;
       if (look.healthy) {
         if (unit.phase === 'starting') unit.phase = 'running';
         return null;
       }
       if (unit.phase === 'stopping') return 'it was stopped meanwhile';
-      if (performance.now() + pause >= deadline) return `${look.seen} after ${Math.round(withinMs / 1000)} s`;
+      if (performance.now() + pause >= deadline) return `${seen} after ${Math.round(withinMs / 1000)} s`;
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }

@@ -64,7 +64,7 @@ test("the example's configuration stands without any variable", async () => {
       },
     },
   });
-  assert.deepEqual(production?.guard, { bake: '600s', every: '5s' });
+  assert.deepEqual(production?.guard, { bake: '600s', every: '5s', desktop: 'during' });
   assert.deepEqual(production?.notifications, { team: [] });
 });
 
@@ -79,7 +79,7 @@ test("the example's configuration takes port, places, watch and channel from the
   });
   const production = definition.environments.production;
   assert.match(JSON.stringify(production?.surfaces), /"port":18080.*"\/srv\/vault\.db"/);
-  assert.deepEqual(production?.guard, { bake: '2s', every: '0.2s' });
+  assert.deepEqual(production?.guard, { bake: '2s', every: '0.2s', desktop: 'during' });
   assert.deepEqual(production?.notifications?.team, [
     { provider: 'slack', options: { webhook: { $secret: 'SLACK_WEBHOOK' } } },
   ]);
