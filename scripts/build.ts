@@ -56,7 +56,7 @@ async function bundle(name: string, source: string): Promise<void> {
     entryFileNames: '[name].js',
     chunkFileNames: `${name}-[name].js`,
     minify: true,
-    codeSplitting: { groups: [{ name: 'core', test: isHot }] },
+    ...(name === 'cli' ? { codeSplitting: { groups: [{ name: 'core', test: isHot }] } } : {}),
     comments: { legal: true, annotation: false, jsdoc: false },
   });
   await build.close();

@@ -151,7 +151,12 @@ function findings(
       atMost('failed requests in all warm rounds', own.failedInAll, 0, 'requests'),
       atMost('failed requests in all cold rounds', oursCold.failedInAll, 0, 'requests'),
       atMost('first good answer, warm', own.firstGoodMs, 100, 'ms'),
-      atMost('first good answer, cold, beyond the application’s own start', oursCold.beyondOwnStartMs, 300, 'ms'),
+      atMost(
+        'first good answer, cold, beyond the application’s own start',
+        oursCold.beyondOwnStartMs,
+        300,
+        'ms',
+      ),
     ],
   };
 }

@@ -300,7 +300,8 @@ function isNeededAgain(step: Step, journal: Journal): boolean {
     (later) =>
       later.surface === step.surface &&
       actionEntry(later.action)?.live === true &&
-      journal.state.steps[later.id]?.status !== 'verified' &&
+      // What is applied is only looked at again: a switch has ended the hold, and nothing would end a second one.
+      !['applied', 'verified'].includes(journal.state.steps[later.id]?.status ?? 'pending') &&
       ancestorsOf(journal.plan.steps, later.id).has(step.id),
   );
 }

@@ -53,7 +53,7 @@ export const actions: { readonly [action in ActionName]: ActionEntry } = {
   'web.switch': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false },
   'web.retire': { kind: 'web', undo: 'nothing', timeoutMs: minute, live: false, waits: false },
   'web.prune': { kind: 'web', undo: 'nothing', timeoutMs: 2 * minute, live: false, waits: false },
-  'database.backup': { kind: 'database', undo: 'nothing', timeoutMs: 60 * minute, live: false, waits: false },
+  'database.backup': { kind: 'database', undo: 'yes', timeoutMs: 60 * minute, live: false, waits: false },
   'database.migrate-up': { kind: 'database', undo: 'yes', timeoutMs: 60 * minute, live: true, waits: false },
   'database.migrate-down': {
     kind: 'database',

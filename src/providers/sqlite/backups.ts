@@ -240,6 +240,12 @@ export async function takeBackup(
   return facts;
 }
 
+/** See DatabasePort.discardUnfinishedBackup: without its record a copy is none, whole as it may be. */
+export function discardUnfinished(core: Core, id: string): void {
+  removeDatabase(`${backupFile(core, id)}.partial`);
+  if (readBackup(core, id) === undefined) removeDatabase(backupFile(core, id));
+}
+
 /** See DatabasePort.verifyBackup: the bytes are hashed and the copy is opened. Throws `backup-invalid`. */
 export async function verifyBackup(context: LookContext, core: Core, id: string): Promise<Observation> {
   const record = readBackup(core, id);

@@ -9,7 +9,7 @@ import type {
 } from '../../surfaces/database/database.port.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { LookContext, Observation, Query, WorkContext } from '../../surfaces/surface.port.ts';
-import { backupId, takeBackup, verifyBackup } from './backups.ts';
+import { backupId, discardUnfinished, takeBackup, verifyBackup } from './backups.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
 import { ensureFolder } from './files.ts';
 import { migrateDown } from './migrate-down.ts';
@@ -36,9 +36,16 @@ class SqlitePort implements DatabasePort {
     return observe(context, this.#core, query);
   }
 
+  #backupId(context: WorkContext, release: ReleaseId): string {
+    return backupId(this.#core, release, `${release}\n${context.idempotencyKey}`);
+  }
+
   backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts> {
-    const id = backupId(this.#core, release, `${release}\n${context.idempotencyKey}`);
-    return takeBackup(context, this.#core, release, id);
+    return takeBackup(context, this.#core, release, this.#backupId(context, release));
+  }
+
+  async discardUnfinishedBackup(context: WorkContext, release: ReleaseId): Promise<void> {
+    discardUnfinished(this.#core, this.#backupId(context, release));
   }
 
   verifyBackup(context: LookContext, id: string): Promise<Observation> {

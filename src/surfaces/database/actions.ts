@@ -40,6 +40,7 @@ function databaseActions(port: DatabasePort): { readonly [action: string]: Actio
         ...(await port.backup(context, new Input(input).release('release'))),
       }),
       verify: (context, _input, output) => port.verifyBackup(context, new Input(output).text('id')),
+      undo: (context, input) => port.discardUnfinishedBackup(context, new Input(input).release('release')),
     },
     'database.migrate-up': {
       validate: nothing,

@@ -38,6 +38,8 @@ export interface DatabasePort {
 
   /** Consistent copy of the live database, verified by opening it; returns at once when it exists and verifies. */
   backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts>;
+  /** Removes what a backup of this release that never became whole has left; whole ones stay. */
+  discardUnfinishedBackup(context: WorkContext, release: ReleaseId): Promise<void>;
   verifyBackup(context: LookContext, id: string): Promise<Observation>;
 
   /**
