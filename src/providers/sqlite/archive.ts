@@ -116,6 +116,14 @@ export class Archives {
     return new ArchiveWriter(this.path(release, version, direction), encoding);
   }
 
+  /** Removes what a killed process had begun: an archive that is not whole was never relied on. */
+  discardUnfinished(): void {
+    if (!existsSync(this.folder)) return;
+    for (const name of readdirSync(this.folder)) {
+      if (name.endsWith('.db.partial')) removeDatabase(join(this.folder, name));
+    }
+  }
+
   path(release: ReleaseId, version: string, direction: Direction): string {
     const name = `${release}-${version}.${direction}.db`;
     if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);

@@ -99,6 +99,8 @@ export async function migrateDown(
   core: Core,
   request: MigrationRequest,
 ): Promise<MigrateDownResult> {
+  // Also the undo of an up that was killed half-way: it may have nothing to take back and still have left a file.
+  core.archives.discardUnfinished();
   const all = await core.texts.atOrKept(request.commit);
   const known = all.map((migration) => migration.version);
   const find = (version: string): Promise<Migration> => core.texts.find(request.commit, version);
