@@ -1,4 +1,4 @@
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -152,7 +152,6 @@ async function keepIncident(): Promise<string> {
   await mkdir(folder, { recursive: true });
   const file = join(folder, `incident-${newest.id}.md`);
   await writeFile(file, newest.draft);
-  await copyFile(stage.database, join(folder, 'vault-after.db')).catch(() => undefined);
   return file;
 }
 

@@ -55,7 +55,6 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     approvals: definition.approvals ?? [],
     notifyTeam: channels.length > 0,
     rehearsal: definition.rehearsal ?? 'required',
-    buildTimeoutMs: 15 * 60_000,
     digest: (text) => runtime.digest(text),
   };
   return {

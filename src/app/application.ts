@@ -4,13 +4,13 @@ import type {
   ReleaseRequest,
   RollbackRequest,
   RunOptions,
+  StandbyRequest,
 } from '../domain/application.ts';
 import { UnshipError } from '../domain/errors.ts';
-import type { Facts } from '../domain/facts.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
-import { currentRelease, planRollback, planUndo } from '../domain/planner/rollback.ts';
+import { planRollback, planUndo } from '../domain/planner/rollback.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import { isReleaseId, liveRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
+import type { QuarantinedCommit, Release } from '../domain/release.ts';
 import type {
   BackupReport,
   DoctorReport,
@@ -23,10 +23,11 @@ import type {
   StandbyReport,
   StatusReport,
 } from '../domain/report.ts';
-import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
+import { endedStatuses, type RunSummary } from '../domain/run.ts';
 import type { DirectRequest } from './direct-plans.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
+import type { Releasing } from './releasing.ts';
 import { type MadePlan, Runs } from './runs.ts';
 
 /** What a run that was limited to some surfaces wrote over: an undo brings back exactly that. */
@@ -34,19 +35,6 @@ function limitOf(plan: Plan): { readonly replaced?: Release['surfaces'] } {
   const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
   const input = record?.input as { readonly replaced?: Release['surfaces'] | null } | undefined;
   return input?.replaced === undefined || input.replaced === null ? {} : { replaced: input.replaced };
-}
-
-/** `release finish` believes the live address, not the pipeline that says it has deployed. */
-function requireDeployed(release: Release, facts: Facts): void {
-  for (const [name, seen] of Object.entries(facts.surfaces)) {
-    if (seen.kind !== 'web' || release.surfaces[name]?.since !== release.id || seen.live === release.id)
-      continue;
-    throw new UnshipError('wrong-release-live', {
-      happened: `${name} serves ${seen.live ?? 'no release that is known here'}, not ${release.id}`,
-      done: 'nothing; the release stays open',
-      next: `deploy ${release.id}, then unship release finish; or unship release abort`,
-    });
-  }
 }
 
 /** One application in one environment, open: plans are made here and handed to the engine. */
@@ -183,89 +171,21 @@ export class RunningApplication implements Application {
     return await this.#keep(() => this.#direct({ kind: 'desktop', ...request }));
   }
 
+  async #releasing(): Promise<Releasing> {
+    const { Releasing } = await import('./releasing.ts');
+    return new Releasing(this.#parts, {
+      keep: (make, release) => this.#keep(make, release === undefined ? {} : { release }),
+      execute: (plan, options) => this.execute(plan, options),
+    });
+  }
+
   async prepareRelease(request: ReleaseRequest): Promise<PreparedRelease | Refusal> {
     const rehearse = this.#parts.policy.rehearsal === 'required' && !request.dryRun;
-    return await this.#prepare(request, rehearse, 'whole');
+    return await (await this.#releasing()).prepare(request, rehearse, 'whole');
   }
 
   async rehearse(request: ReleaseRequest): Promise<PreparedRelease | Refusal> {
-    return await this.#prepare(request, true, 'whole');
-  }
-
-  async #prepare(
-    request: ReleaseRequest,
-    rehearse: boolean,
-    phase: 'whole' | 'begin',
-  ): Promise<PreparedRelease | Refusal> {
-    const { store, source, surfaces, policy, runtime, plannedReleases } = this.#parts;
-    const open = currentRelease(await store.planningHistory());
-    const driven = (await store.runs(20)).some(
-      (run) => run.to === open?.id && !endedStatuses.has(run.status),
-    );
-    if (open?.deployment === 'pending' && !driven) {
-      throw new UnshipError('unfinished-run', {
-        happened: `${open.id} (${open.commit.slice(0, 7)}) was begun and is neither finished nor aborted`,
-        done: 'nothing',
-        next: 'unship release finish, or unship release abort',
-      });
-    }
-    const commit = await source.resolve(request.ref ?? 'HEAD');
-    const { draftRelease, quarantinedAncestors, rehearsalPlan } = await import('./release-draft.ts');
-    const { planRelease } = await import('../domain/planner/release.ts');
-    let { release, changed } = await draftRelease(this.#parts, commit, request.only);
-    plannedReleases.set(release.id, release);
-    let rehearsal: PreparedRelease['rehearsal'] = null;
-    if (rehearse) {
-      const plan = await this.#keep(() => rehearsalPlan(this.#parts, release, changed));
-      if (isRefusal(plan)) return plan;
-      const result = await this.execute(plan, { signal: request.signal, onEvent: request.onEvent });
-      const output = await this.#rehearsalOutput(result);
-      rehearsal = { at: runtime.clock.now(), ok: true, ...output };
-      release = { ...release, rehearsal };
-    }
-    const pending: Release = release;
-    const plan = await this.#keep(
-      async () => {
-        const history = await store.planningHistory();
-        const live = liveRelease(history);
-        const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
-        const { facts, failures } = await observe(surfaces, query, runtime);
-        const made = planRelease(history, facts, policy, {
-          kind: 'release',
-          release: pending,
-          changed,
-          quarantinedAncestors: await quarantinedAncestors(source, history, commit),
-          phase,
-          reason: 'release',
-        });
-        return isRefusal(made) ? explainFailures(made, failures) : made;
-      },
-      { release: pending },
-    );
-    return isRefusal(plan) ? plan : { release: pending, plan, rehearsal };
-  }
-
-  async #rehearsalOutput(result: RunResult): Promise<{ wayBackMs: number; rowsLost: number; note?: string }> {
-    if (result.status !== 'done') {
-      const error = result.error ?? {
-        slug: 'rehearsal-failed',
-        happened: `the rehearsal ended as ${result.status}`,
-      };
-      throw new UnshipError(error.slug, {
-        happened: error.happened,
-        done: error.done ?? 'nothing live was changed',
-        ...(error.next === undefined ? {} : { next: error.next }),
-      });
-    }
-    const plan = await this.#parts.store.plan(result.run);
-    const entries = await this.#parts.store.journal(result.run);
-    const output = plan === undefined ? undefined : foldRun(plan, entries).steps['unship.rehearse']?.output;
-    const {
-      wayBackMs = 0,
-      rowsLost = 0,
-      note,
-    } = (output ?? {}) as { wayBackMs?: number; rowsLost?: number; note?: string };
-    return { wayBackMs, rowsLost, ...(note === undefined || note === '' ? {} : { note }) };
+    return await (await this.#releasing()).prepare(request, true, 'whole');
   }
 
   async execute(plan: Plan, options: ExecuteOptions): Promise<RunResult> {
@@ -338,59 +258,37 @@ export class RunningApplication implements Application {
     );
   }
 
-  async approve(run: number): Promise<boolean> {
+  async approve(run: number, step?: string): Promise<boolean> {
     const { store, runtime, request } = this.#parts;
     await this.#run(run);
+    const waits = (await store.plan(run))?.steps.filter((item) => item.action === 'unship.approval') ?? [];
+    if (!waits.some((item) => step === undefined || item.id === step)) {
+      throw new UnshipError('usage-invalid', {
+        happened:
+          step === undefined
+            ? `run ${run} waits for no approval`
+            : `run ${run} has no step ${step} to approve`,
+        done: 'nothing',
+        next: `unship show ${run}`,
+      });
+    }
     return await store.signal({ run, name: 'approval', payload: request.user, at: runtime.clock.now() });
   }
 
   async beginRelease(request: ReleaseRequest): Promise<RunResult | Refusal> {
-    const prepared = await this.#prepare(request, false, 'begin');
+    const prepared = await (await this.#releasing()).prepare(request, false, 'begin');
     if (isRefusal(prepared)) return prepared;
     return await this.execute(prepared.plan, { signal: request.signal, onEvent: request.onEvent });
   }
 
-  async #pending(): Promise<Release> {
-    const current = currentRelease(await this.#parts.store.planningHistory());
-    if (current?.deployment === 'pending') return current;
-    throw new UnshipError('not-live', {
-      happened: 'no release was begun',
-      done: 'nothing',
-      next: 'unship release begin',
-    });
-  }
-
   async finishRelease(options: RunOptions): Promise<RunResult> {
-    const { store, surfaces, policy, runtime } = this.#parts;
-    const release = await this.#pending();
-    const plan = await this.#keep(async () => {
-      const history = await store.planningHistory();
-      const query = {
-        releases: releasesInQuestion(history, undefined),
-        commit: release.commit,
-        countRisk: false,
-      };
-      const { facts } = await observe(surfaces, query, runtime);
-      requireDeployed(release, facts);
-      const changed = Object.keys(release.surfaces).filter(
-        (name) => release.surfaces[name]?.since === release.id,
-      );
-      const { planRelease } = await import('../domain/planner/release.ts');
-      return planRelease(history, facts, policy, {
-        kind: 'release',
-        release,
-        changed,
-        quarantinedAncestors: [],
-        phase: 'finish',
-        reason: 'release finish',
-      });
-    });
+    const plan = await (await this.#releasing()).planFinish();
     if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
   }
 
   async abortRelease(options: RunOptions): Promise<RunResult> {
-    await this.#pending();
+    await (await this.#releasing()).begun();
     const plan = await this.#planRollback({ countRisk: true }, true, false);
     if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
@@ -410,18 +308,8 @@ export class RunningApplication implements Application {
   }
 
   async guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport> {
-    const { runtime, store, webs } = this.#parts;
-    const { look } = await import('../guard/guard.ts');
-    const checks = await look({ runtime, signal: options.signal }, await this.#parts.checks(webs));
-    const live = liveRelease(await store.planningHistory());
-    const failed = checks.some((check) => check.verdict === 'fail');
-    const passed = checks.length > 0 && checks.every((check) => check.verdict === 'pass');
-    return {
-      schema: 'unship.guard/1',
-      verdict: failed ? 'unhealthy' : passed ? 'healthy' : 'inconclusive',
-      release: live?.id ?? null,
-      checks,
-    };
+    const { guardReport } = await import('./watch.ts');
+    return await guardReport(this.#parts, options);
   }
 
   async status(): Promise<StatusReport> {
@@ -443,29 +331,8 @@ export class RunningApplication implements Application {
   }
 
   async show(id: string): Promise<ShowReport> {
-    const { store } = this.#parts;
-    if (isReleaseId(id)) {
-      const release = await store.release(id);
-      if (release !== undefined) return { schema: 'unship.show/1', type: 'release', release };
-    }
-    if (/^\d+$/.test(id)) {
-      const [run, plan] = [await store.run(Number(id)), await store.plan(Number(id))];
-      if (run !== undefined && plan !== undefined) {
-        const journal = await store.journal(run.id);
-        return { schema: 'unship.show/1', type: 'run', run, plan, state: foldRun(plan, journal), journal };
-      }
-    }
-    const incident = /^(?:incident[ -]?)(\d+)$/.exec(id);
-    const found = incident === null ? undefined : await store.incident(Number(incident[1]));
-    if (found !== undefined) return { schema: 'unship.show/1', type: 'incident', incident: found };
-    const backup = (await this.backups()).find((item) => item.id === id);
-    if (backup !== undefined) return { schema: 'unship.show/1', type: 'backup', backup };
-    const entry = (await this.quarantined()).find((item) => id.length >= 7 && item.commit.startsWith(id));
-    if (entry !== undefined) return { schema: 'unship.show/1', type: 'quarantine', entry };
-    throw new UnshipError(isReleaseId(id) ? 'unknown-release' : 'unknown-run', {
-      happened: `nothing here is called ${id}`,
-      next: 'unship releases, unship runs, unship backups or unship incident list',
-    });
+    const { showReport } = await import('./reports.ts');
+    return await showReport(this.#parts, id);
   }
 
   async quarantined(): Promise<readonly QuarantinedCommit[]> {
@@ -501,30 +368,9 @@ export class RunningApplication implements Application {
     return await migrationReports(this.#parts);
   }
 
-  async prepareStandby(
-    request: { readonly surface?: string; readonly version?: string },
-    options: RunOptions,
-  ): Promise<StandbyReport> {
-    const { desktops, runtime, store } = this.#parts;
-    const surface = request.surface ?? [...desktops.keys()][0];
-    const port = surface === undefined ? undefined : desktops.get(surface);
-    if (surface === undefined || port === undefined) {
-      throw new UnshipError('unknown-surface', {
-        happened: `there is no desktop surface ${request.surface ?? ''}`,
-        done: 'nothing',
-      });
-    }
-    const live = liveRelease(await store.planningHistory());
-    const facts = await port.observe(
-      { runtime, signal: options.signal },
-      { releases: live === undefined ? [] : [live], countRisk: false },
-    );
-    if (facts.standby !== null) return { schema: 'unship.standby/1', surface, ...facts.standby };
-    throw new UnshipError('artifact-invalid', {
-      happened: `no standby hotfix lies ready for ${surface}`,
-      done: 'nothing',
-      next: 'build the last good code under a higher version into the folder that `standby` of the surface names',
-    });
+  async prepareStandby(request: StandbyRequest, options: RunOptions): Promise<StandbyReport> {
+    const { standbyReport } = await import('./standby.ts');
+    return await standbyReport(this.#parts, this.#runs, request, options);
   }
 
   async incidents(limit: number): Promise<readonly IncidentReport[]> {

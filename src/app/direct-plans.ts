@@ -1,4 +1,4 @@
-import { type DatabaseFacts, noRisk } from '../domain/facts.ts';
+import { type DatabaseFacts, type Facts, noRisk } from '../domain/facts.ts';
 import type { Plan, Refusal, Step, StrategyOption } from '../domain/plan.ts';
 import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
 import { schemaLabel } from '../domain/planner/rollback.ts';
@@ -27,14 +27,16 @@ export type DirectRequest =
 export async function directPlan(parts: Parts, request: DirectRequest): Promise<Plan | Refusal> {
   const { store, surfaces, runtime, policy } = parts;
   const live = liveRelease(await store.planningHistory());
+  // Pending is what the checked-out commit has; what is to be taken back is known by the release that brought it.
+  const head = request.kind === 'migrations' ? await parts.source.resolve('HEAD') : undefined;
   const query = {
     releases: live === undefined ? [] : [live],
     countRisk: true,
-    ...(request.kind === 'migrations' ? { commit: await parts.source.resolve('HEAD') } : {}),
+    ...(head === undefined ? {} : { commit: head }),
   };
   const { facts, failures } = await observe(surfaces, query, runtime);
   if (failures[0] !== undefined) throw failures[0].error;
-  const made = await stepsFor(parts, request, live, facts.surfaces as never);
+  const made = await stepsFor(parts, request, live, databasesIn(facts), head ?? '');
   if ('refused' in made) return made;
   return finishPlan(
     {
@@ -54,13 +56,24 @@ export async function directPlan(parts: Parts, request: DirectRequest): Promise<
   );
 }
 
+type DatabasesByName = { readonly [surface: string]: DatabaseFacts };
+
+function databasesIn(facts: Facts): DatabasesByName {
+  return Object.fromEntries(
+    Object.entries(facts.surfaces).flatMap(([name, seen]) =>
+      seen.kind === 'database' ? [[name, seen]] : [],
+    ),
+  );
+}
+
 type Made = { readonly steps: readonly Step[]; readonly options?: readonly StrategyOption[] } | Refusal;
 
 async function stepsFor(
   parts: Parts,
   request: DirectRequest,
   live: Release | undefined,
-  facts: { readonly [surface: string]: DatabaseFacts },
+  facts: DatabasesByName,
+  head: string,
 ): Promise<Made> {
   const release = live?.id ?? 'r1';
   if (request.kind === 'backup') {
@@ -80,7 +93,7 @@ async function stepsFor(
   if (request.kind === 'serve') return serveSteps(parts, live);
   if (request.kind === 'restore') return await restoreSteps(parts, request.backup, facts);
   if (request.kind === 'migrations')
-    return migrationSteps(parts, request, release, live?.commit ?? '', facts);
+    return migrationSteps(parts, request, { release, live: live?.commit ?? '', head }, facts);
   return await desktopStep(parts, request, live);
 }
 
@@ -111,11 +124,7 @@ function serveSteps(parts: Parts, live: Release | undefined): Made {
     : refuse('not-live', 'no web release is live here', ['a live web release'], 'unship release');
 }
 
-async function restoreSteps(
-  parts: Parts,
-  id: string,
-  facts: { readonly [surface: string]: DatabaseFacts },
-): Promise<Made> {
+async function restoreSteps(parts: Parts, id: string, facts: DatabasesByName): Promise<Made> {
   for (const [surface, port] of parts.databases) {
     const backup = facts[surface]?.backups.find((item) => item.id === id);
     if (backup === undefined) continue;
@@ -149,9 +158,8 @@ async function restoreSteps(
 function migrationSteps(
   parts: Parts,
   request: Extract<DirectRequest, { kind: 'migrations' }>,
-  release: Release['id'],
-  commit: string,
-  facts: { readonly [surface: string]: DatabaseFacts },
+  context: { readonly release: Release['id']; readonly live: string; readonly head: string },
+  facts: DatabasesByName,
 ): Made {
   const surface = request.surface ?? [...parts.databases.keys()][0];
   const seen = surface === undefined ? undefined : facts[surface];
@@ -163,6 +171,7 @@ function migrationSteps(
       'unship status',
     );
   }
+  const { release, live, head } = context;
   const { applied, pending } = seen;
   if (request.direction === 'up') {
     const end = request.to === undefined ? pending.length : pending.indexOf(request.to) + 1;
@@ -185,7 +194,7 @@ function migrationSteps(
       surface,
       action: 'database.migrate-up',
       title: `migrate up ${versions.join(', ')}`,
-      input: { release, commit, versions, applied: [...applied, ...versions] },
+      input: { release, commit: head, versions, applied: [...applied, ...versions] },
       after: [backup.id],
       onFailure: 'undo',
     });
@@ -204,7 +213,7 @@ function migrationSteps(
     surface,
     action: 'database.migrate-down',
     title: `archive what is dropped, migrate down to ${schemaLabel(applied.slice(0, keep))}`,
-    input: { release, commit, versions, applied: applied.slice(0, keep) },
+    input: { release, commit: live, versions, applied: applied.slice(0, keep) },
     onFailure: 'block',
   });
   return {

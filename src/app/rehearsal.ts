@@ -7,7 +7,7 @@ import { isRefusal, type Plan, type Refusal, type Step } from '../domain/plan.ts
 import { planRelease } from '../domain/planner/release.ts';
 import type { Policy } from '../domain/planner/request.ts';
 import { planRollback } from '../domain/planner/rollback.ts';
-import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
+import { isReleaseId, liveRelease, type RehearsalRecord, type Release } from '../domain/release.ts';
 import { Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
 import { openSqliteStore } from '../store/open.ts';
@@ -24,15 +24,6 @@ import { observe } from './observe.ts';
 import type { Parts, Ports } from './parts.ts';
 import { recordGood, recordLive, recordRollback } from './records.ts';
 
-/** What the rehearsal measured; it becomes the release's `RehearsalRecord`. */
-export interface RehearsalResult {
-  readonly at: number;
-  readonly ok: true;
-  readonly wayBackMs: number;
-  readonly rowsLost: number;
-  readonly note: string;
-}
-
 interface Copy extends Ports {
   readonly store: Store;
   dispose(): Promise<void>;
@@ -47,7 +38,7 @@ export async function rehearseOnCopy(
   parts: Parts,
   context: WorkContext,
   input: Step['input'],
-): Promise<RehearsalResult> {
+): Promise<RehearsalRecord> {
   const read = new Input(input);
   const planned = await plannedRelease(parts, read);
   await removeLeftCopies(parts.request.stateFolder);
@@ -181,7 +172,7 @@ async function rehearseBoth(
   planned: Release,
   changed: readonly string[],
   live: Release | undefined,
-): Promise<RehearsalResult> {
+): Promise<RehearsalRecord> {
   const { runtime } = parts;
   const opened = await Session.open({
     store: copy.store,
@@ -243,7 +234,7 @@ async function rehearseBoth(
       (option) => option.verdict === 'chosen' && option.strategy === 'keep-schema',
     );
     if (before !== undefined && !keptSchema) await requireSame(parts, copy, [live], before);
-    return { at: runtime.clock.now(), ok: true, wayBackMs, rowsLost: plan.rowsLost, note: '' };
+    return { at: runtime.clock.now(), ok: true, wayBackMs, rowsLost: plan.rowsLost };
   } finally {
     await session.close();
   }

@@ -1,11 +1,18 @@
 import type { RollbackRequest } from '../domain/application.ts';
-import { isUnshipError, messageOf } from '../domain/errors.ts';
+import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import type { DatabaseFacts, SurfaceFacts } from '../domain/facts.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { schemaLabel } from '../domain/planner/rollback.ts';
-import { liveRelease, type Release } from '../domain/release.ts';
-import type { BackupReport, DoctorReport, MigrationReport, StatusReport, WayBack } from '../domain/report.ts';
-import { endedStatuses } from '../domain/run.ts';
+import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
+import type {
+  BackupReport,
+  DoctorReport,
+  MigrationReport,
+  ShowReport,
+  StatusReport,
+  WayBack,
+} from '../domain/report.ts';
+import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
 import { type Observation, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 
@@ -35,6 +42,14 @@ function describe(seen: SurfaceFacts): { readonly now: string; readonly text: st
   return { now: schemaLabel(seen.applied), text: backup };
 }
 
+/** A release that was brought back is live since the run that did it; its own age says nothing of that. */
+function liveSince(live: Release, runs: readonly RunSummary[]): number {
+  const brought = runs.find(
+    (run) => run.to === live.id && run.kind !== 'rehearsal' && run.kind !== 'maintenance',
+  );
+  return brought?.startedAt ?? live.createdAt;
+}
+
 export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<StatusReport> {
   const { store, request, runtime, isOwnerAlive } = parts;
   const [{ live, facts, failures }, runs, lease, history] = [
@@ -58,7 +73,7 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
     live:
       live === undefined
         ? null
-        : { release: live.id, health: live.health, commit: live.commit, since: live.createdAt },
+        : { release: live.id, health: live.health, commit: live.commit, since: liveSince(live, runs) },
     wayBack,
     surfaces: [
       ...Object.entries(facts.surfaces).map(([surface, seen]) => ({ surface, ...describe(seen) })),
@@ -132,6 +147,12 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
   rows.push(...rehearsalRows(parts));
+  for (const [surface, port] of parts.desktops) {
+    const problems = await port.standbyProblems();
+    rows.push(
+      ...problems.map((text) => ({ level: 'warn' as const, subject: surface, text: `standby: ${text}` })),
+    );
+  }
   if (parts.channels.length === 0) {
     rows.push({
       level: 'warn',
@@ -245,5 +266,34 @@ export async function migrationReports(parts: Parts): Promise<readonly Migration
       ...seen.applied.map((version) => row(version, 'applied')),
       ...seen.pending.map((version) => row(version, 'pending')),
     ];
+  });
+}
+
+/** Anything that has an id. Throws `unknown-release` or `unknown-run` when nothing is called so. */
+export async function showReport(parts: Parts, id: string): Promise<ShowReport> {
+  const { store } = parts;
+  if (isReleaseId(id)) {
+    const release = await store.release(id);
+    if (release !== undefined) return { schema: 'unship.show/1', type: 'release', release };
+  }
+  if (/^\d+$/.test(id)) {
+    const [run, plan] = [await store.run(Number(id)), await store.plan(Number(id))];
+    if (run !== undefined && plan !== undefined) {
+      const journal = await store.journal(run.id);
+      return { schema: 'unship.show/1', type: 'run', run, plan, state: foldRun(plan, journal), journal };
+    }
+  }
+  const incident = /^(?:incident[ -]?)(\d+)$/.exec(id);
+  const found = incident === null ? undefined : await store.incident(Number(incident[1]));
+  if (found !== undefined) return { schema: 'unship.show/1', type: 'incident', incident: found };
+  const backup = (await backupReports(parts)).find((item) => item.id === id);
+  if (backup !== undefined) return { schema: 'unship.show/1', type: 'backup', backup };
+  const entry = (await store.planningHistory()).quarantine.find(
+    (item) => id.length >= 7 && item.commit.startsWith(id),
+  );
+  if (entry !== undefined) return { schema: 'unship.show/1', type: 'quarantine', entry };
+  throw new UnshipError(isReleaseId(id) ? 'unknown-release' : 'unknown-run', {
+    happened: `nothing here is called ${id}`,
+    next: 'unship releases, unship runs, unship backups or unship incident list',
   });
 }

@@ -55,9 +55,10 @@ export function runEventTranslator(
     }
     if (entry.type === 'note') {
       const common = entry.step === undefined ? undefined : base(run, entry.step, entry.at);
-      if (common === undefined) tell({ type: 'note', run, text: entry.text });
-      else
-        tell({ ...common, state: 'retrying', attempt: 1, error: { slug: 'internal', happened: entry.text } });
+      const { attempt, text } = entry;
+      if (common === undefined) tell({ type: 'note', run, text });
+      else if (attempt === undefined) tell({ ...common, state: 'progress', text });
+      else tell({ ...common, state: 'retrying', attempt, error: { slug: 'internal', happened: text } });
     } else if (entry.type === 'run') {
       if (['running', 'waiting', 'undoing', 'planned'].includes(entry.status)) return;
       tell({ type: 'run-ended', run, status: entry.status, ms: entry.at - (first.get(run) ?? entry.at) });

@@ -1,37 +1,18 @@
-import type { Json } from '../domain/json.ts';
 import { shortCommit } from '../domain/names.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { NextCommand, RunResult } from '../domain/report.ts';
 import type { RunState } from '../domain/run.ts';
 import type { RunOutcome } from '../engine/engine.ts';
+import { type DataOutcome, dataOutcome } from '../incident/data-outcome.ts';
 import type { Parts } from './parts.ts';
 import { reportError } from './run-events.ts';
 
-function number(output: Json | undefined, key: string): number {
-  const value =
-    typeof output === 'object' && output !== null && !Array.isArray(output)
-      ? (output as { readonly [key: string]: Json | undefined })[key]
-      : undefined;
-  return typeof value === 'number' ? value : 0;
-}
-
-/** Rows, as the steps that touched the databases counted them; null when none did. */
-function dataOf(plan: Plan, state: RunState): RunResult['data'] {
-  const touching = plan.steps.filter(
-    (step) => step.action === 'database.migrate-down' || step.action === 'database.restore',
-  );
-  if (touching.length === 0)
-    return plan.options.some((option) => option.verdict === 'chosen')
-      ? { kept: 0, archived: 0, lost: 0 }
-      : null;
-  const outputs = touching.map((step) => state.steps[step.id]?.output);
-  const sum = (key: string): number =>
-    outputs.reduce((total: number, output) => total + number(output, key), 0);
-  return {
-    kept: plan.risk.tables.reduce((total, table) => total + table.kept, 0),
-    archived: sum('archived'),
-    lost: sum('rowsLost'),
-  };
+/** Rows, as the steps that touched the databases counted them; null when none did, or when it can't be told yet. */
+function dataOf(plan: Plan, outcome: DataOutcome): RunResult['data'] {
+  const decided = plan.options.some((option) => option.verdict === 'chosen');
+  if (outcome.unknown.length > 0 || !(outcome.touched || decided)) return null;
+  const { kept, archived, lost } = outcome;
+  return { kept, archived, lost };
 }
 
 /** The steps whose observation tells a person how the application stands now. */
@@ -103,6 +84,8 @@ export async function runResult(
     }
     return [];
   });
+  const data = dataOutcome(plan, state);
+  const untold = data.unknown.map((id) => `what became of the data: not known, ${id} has not ended`);
   const silent =
     plan.kind === 'rollback' && parts.channels.length === 0 ? ['team not told: no channel configured'] : [];
   return {
@@ -114,8 +97,8 @@ export async function runResult(
     to: plan.to,
     ms: timing.endedAt - timing.startedAt,
     observed,
-    data: dataOf(plan, state),
-    notDone: [...notDone, ...silent, ...plan.warnings],
+    data: dataOf(plan, data),
+    notDone: [...untold, ...notDone, ...silent, ...plan.warnings],
     open: await openEnds(parts, plan, outcome),
     next: nextCommands(plan, outcome),
     ...(outcome.error === undefined ? {} : { error: reportError(outcome.error) }),

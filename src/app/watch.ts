@@ -1,6 +1,8 @@
 import { UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
-import { watch, watchPolicy } from '../guard/guard.ts';
+import { liveRelease } from '../domain/release.ts';
+import type { GuardReport, RunEvent } from '../domain/report.ts';
+import { look, watch, watchPolicy } from '../guard/guard.ts';
 import { Input } from '../surfaces/input.ts';
 import type { WorkContext } from '../surfaces/surface.port.ts';
 import type { Parts } from './parts.ts';
@@ -38,4 +40,33 @@ export async function watchRelease(
     happened: `${id}: ${result.reason}`,
     done: `${id} serves and stays unproven`,
   });
+}
+
+/** `unship guard`: watches what is live until there is a verdict; with `once` it looks once, and judges by that. */
+export async function guardReport(
+  parts: Parts,
+  options: { readonly once: boolean; readonly signal: AbortSignal; onEvent(event: RunEvent): void },
+): Promise<GuardReport> {
+  const { runtime, store, webs, definition } = parts;
+  const checks = await parts.checks(webs);
+  const context = { runtime, signal: options.signal };
+  const live = liveRelease(await store.planningHistory());
+  const report = { schema: 'unship.guard/1', release: live?.id ?? null } as const;
+  if (options.once) {
+    const answers = await look(context, checks);
+    const failed = answers.some(({ verdict }) => verdict === 'fail');
+    const passed = answers.length > 0 && answers.every(({ verdict }) => verdict === 'pass');
+    return {
+      ...report,
+      verdict: failed ? 'unhealthy' : passed ? 'healthy' : 'inconclusive',
+      checks: answers,
+    };
+  }
+  const progress = (text: string): void => options.onEvent({ type: 'note', run: null, text });
+  const result = await watch(
+    { ...context, progress },
+    { checks, policy: watchPolicy(definition.guard), startedAt: runtime.clock.now() },
+  );
+  const told = await look(context, checks);
+  return { ...report, verdict: result.verdict, reason: result.reason, checks: told };
 }

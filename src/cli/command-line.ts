@@ -27,8 +27,8 @@ export async function main(host: Host): Promise<number> {
 async function understood(host: Host, terminal: Terminal, masker: Masker): Promise<number> {
   const invocation = parseCommandLine(host.argv);
   if (invocation.options.flag('version')) {
-    const { version } = await import('./version.ts');
-    terminal.result([version()]);
+    const { programVersion } = await import('../config/package-root.ts');
+    terminal.result([programVersion()]);
     return 0;
   }
   return await runCommand(host, terminal, masker, invocation);

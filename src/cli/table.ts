@@ -102,7 +102,7 @@ export const commands: readonly CommandSpecification[] = [
   {
     name: 'release begin',
     group: 'Releasing',
-    summary: 'before your own CI deploys: lock, backup, capture',
+    summary: 'before your own CI deploys: backup, migrations; the release stays open',
     arguments: [{ name: 'REF' }],
     options: [only],
     load: () => import('./commands/release-steps.ts').then((all) => all.begin),
@@ -110,14 +110,14 @@ export const commands: readonly CommandSpecification[] = [
   {
     name: 'release finish',
     group: 'Releasing',
-    summary: 'after your own CI has deployed: verify, watch, unlock',
+    summary: 'after your own CI has deployed: verify what is live, record it, watch it',
     options: [takeOver],
     load: () => import('./commands/release-steps.ts').then((all) => all.finish),
   },
   {
     name: 'release abort',
     group: 'Releasing',
-    summary: 'when your own CI has failed: undo and unlock',
+    summary: 'when your own CI has failed: take back what begin did',
     options: [takeOver],
     load: () => import('./commands/release-steps.ts').then((all) => all.abort),
   },
@@ -270,9 +270,13 @@ export const commands: readonly CommandSpecification[] = [
   {
     name: 'desktop standby',
     group: 'Data and desktop',
-    summary: 'prepare the last good code under a higher version',
-    arguments: [{ name: 'VERSION' }],
-    options: [surface],
+    summary: 'what stands by for a rollback; with --from, take it in',
+    details: [
+      'A standby hotfix is the last good code built under a higher version. A rollback publishes it, so that whoever has the bad version gets away from it. REF is the commit whose code it is; default that of the live release.',
+    ],
+    arguments: [{ name: 'REF' }],
+    options: [{ name: 'from', value: 'FOLDER', summary: 'take the built artifacts in from here' }, surface],
+    examples: [['unship desktop standby --from desktop/standby/1.1.1', 'the good code, built as 1.1.1']],
     load: () => import('./commands/desktop.ts').then((all) => all.standby),
   },
   {

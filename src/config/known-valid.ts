@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { isPublished, programVersion } from './package-root.ts';
 
 /**
  * Remembers by hash which configurations this version has found valid: the checker takes a tenth of a rollback's
@@ -8,17 +8,9 @@ import { fileURLToPath } from 'node:url';
  * one, and in development, where the rules change under the same version, everything is checked each time.
  */
 function markOf(hash: string): string | null {
-  const self = fileURLToPath(import.meta.url);
   const base = process.env.XDG_CACHE_HOME ?? join(process.env.HOME ?? '', '.cache');
-  if (self.endsWith('.ts') || !isAbsolute(base)) return null;
-  let folder = dirname(self);
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  try {
-    const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
-    return join(base, 'unship', 'valid', `${version}-${hash}`);
-  } catch {
-    return null;
-  }
+  if (!isPublished() || !isAbsolute(base)) return null;
+  return join(base, 'unship', 'valid', `${programVersion()}-${hash}`);
 }
 
 export function isKnownValid(hash: string): boolean {

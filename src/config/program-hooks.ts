@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { UnshipError } from '../domain/errors.ts';
+import { isPublished, packageRoot } from './package-root.ts';
 
 /**
  * `import 'unship'` in a configuration means the program that is running, whatever is installed there: under
@@ -21,11 +22,8 @@ function programEntry(specifier: string): string | undefined {
 
 /** In development this file is `src/config/program-hooks.ts`; published it lies somewhere in `dist/`. */
 function entry(path: string): string {
-  const self = fileURLToPath(import.meta.url);
-  if (self.endsWith('.ts')) return pathToFileURL(join(dirname(self), '..', `${path}.ts`)).href;
-  let folder = dirname(self);
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return pathToFileURL(join(folder, 'dist', `${path}.js`)).href;
+  const file = isPublished() ? join('dist', `${path}.js`) : join('src', `${path}.ts`);
+  return pathToFileURL(join(packageRoot(), file)).href;
 }
 
 const moduleSyntax = /^\s*(import|export)\b/m;

@@ -51,6 +51,15 @@ export interface ReleaseRequest {
   onEvent(event: RunEvent): void;
 }
 
+export interface StandbyRequest {
+  /** Absent: the only desktop surface. */
+  readonly surface?: string;
+  /** Folder to take the good code, built under a higher version, in from. Absent: only tell what stands by. */
+  readonly from?: string;
+  /** Whose code it is; absent: that of the live release. */
+  readonly ref?: string;
+}
+
 /**
  * One application in one environment, opened. Everything the command line, the agent and the pages can do.
  * Methods reject with `UnshipError`; a plan that can't be made is a `Refusal`, no error. What changes the
@@ -123,11 +132,8 @@ export interface Application {
   backup(options: RunOptions): Promise<readonly BackupReport[]>;
   backups(): Promise<readonly BackupReport[]>;
   migrations(): Promise<readonly MigrationReport[]>;
-  /** Takes the last good code, built under a higher version, in. */
-  prepareStandby(
-    request: { readonly surface?: string; readonly version?: string },
-    options: RunOptions,
-  ): Promise<StandbyReport>;
+  /** What stands by for a desktop surface. Rejects with `artifact-invalid` when nothing does. */
+  prepareStandby(request: StandbyRequest, options: RunOptions): Promise<StandbyReport>;
 
   incidents(limit: number): Promise<readonly IncidentReport[]>;
   /** Runs timers and supervised jobs until `signal` aborts. */

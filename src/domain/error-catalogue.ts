@@ -178,6 +178,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
   },
+  'hold-lost': {
+    exit: exitCodes.failed,
+    title: 'requests are no longer held back',
+    next: 'unship resume holds them again',
+    explain:
+      'Old and new side do not fit each other half-way, so nothing is changed while requests pass. The gateway was asked after the hold.',
+  },
   'hold-unsupported': {
     exit: exitCodes.refused,
     title: 'requests cannot be held back on this surface',
@@ -318,6 +325,12 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'a step took longer than its limit',
     next: 'unship resume tries it again',
     explain: 'Its effect may have happened: the next attempt looks first.',
+  },
+  'still-running': {
+    exit: exitCodes.failed,
+    title: 'a process that should have ended still runs',
+    next: 'unship show the run; end the process by hand if it stays',
+    explain: 'It gets no requests. It was asked to end, and then made to.',
   },
   'still-serving': {
     exit: exitCodes.refused,

@@ -161,6 +161,8 @@ export interface MigrationReport {
 export interface GuardReport {
   readonly schema: 'unship.guard/1';
   readonly verdict: 'healthy' | 'unhealthy' | 'inconclusive';
+  /** The watch's sentence; absent for a single look. */
+  readonly reason?: string;
   readonly release: ReleaseId | null;
   readonly checks: readonly {
     readonly check: string;

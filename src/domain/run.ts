@@ -42,7 +42,13 @@ export type NewJournalEntry =
   /** A person agreed to lose so many rows in this run. */
   | { readonly type: 'consent'; readonly rowsLost: number; readonly by: string }
   /** A fact worth telling in the timeline that is no change of state. */
-  | { readonly type: 'note'; readonly step?: string; readonly text: string };
+  | {
+      readonly type: 'note';
+      readonly step?: string;
+      readonly text: string;
+      /** Set when the note is of a failed attempt that is followed by another. */
+      readonly attempt?: number;
+    };
 
 export type JournalEntry = NewJournalEntry & {
   readonly seq: number;

@@ -87,7 +87,8 @@ export async function runStep(
       await journal.append({
         type: 'note',
         step: step.id,
-        text: `attempt ${attempt} failed: ${messageOf(error)}`,
+        text: messageOf(error),
+        attempt,
       });
       await context.runtime.clock.sleep(delay, context.signal);
       if (context.signal.aborted) return { outcome: 'interrupted' };

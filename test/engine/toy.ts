@@ -172,7 +172,6 @@ const policy: Policy = {
   approvals: [],
   notifyTeam: false,
   rehearsal: 'off',
-  buildTimeoutMs: 1,
   digest: sha256,
 };
 

@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { foldRun } from '../../src/domain/run.ts';
-import {
-  releaseUnhealthy,
-  rollbackBegun,
-  runBlocked,
-  runDone,
-} from '../../src/incident/communication/messages.ts';
+import { releaseUnhealthy, runBlocked, runDone } from '../../src/incident/communication/messages.ts';
 import { journalOf, rollbackPlan, rolledBack } from './story.ts';
 
 test('a release that failed its watch: the evidence, the way back with its price, what to type', () => {
@@ -35,18 +30,6 @@ test('a release that failed its watch: the evidence, the way back with its price
     'Seen: 3 failed looks in a row: GET /health: 500',
     'r42 still serves until somebody decides. Next: unship plan',
   ]);
-});
-
-test('a rollback that has begun: why, how long, and what not to do', () => {
-  assert.deepEqual(rollbackBegun({ plan: rollbackPlan(), run: 58 }), {
-    audience: 'team',
-    title: 'vault production: rolling back r42 -> r41',
-    lines: [
-      'Reason: entries can not be saved',
-      'About 7.0 s; do not deploy meanwhile.',
-      'Next: unship show 58',
-    ],
-  });
 });
 
 test('a rollback that is done: each surface, the data, what was not done, and that it is not over', () => {

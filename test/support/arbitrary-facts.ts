@@ -244,7 +244,6 @@ export const policy: fc.Arbitrary<Policy> = fc.record({
   approvals: fc.subarray(['release', 'rollback'] as const),
   notifyTeam: fc.boolean(),
   rehearsal: fc.constantFrom('required', 'off'),
-  buildTimeoutMs: fc.constant(900_000),
   digest: fc.constant(sha256),
 });
 

@@ -144,7 +144,6 @@ export function vaultPolicy(changes: Partial<Policy> = {}): Policy {
     approvals: [],
     notifyTeam: true,
     rehearsal: 'required',
-    buildTimeoutMs: 900_000,
     digest: sha256,
     ...changes,
   };

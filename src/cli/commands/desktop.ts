@@ -1,6 +1,7 @@
 import { shortCommit } from '../../domain/names.ts';
 import { carryOut, planned } from '../carry-out.ts';
 import type { Answer, CommandContext, CommandModule } from '../context.ts';
+import { usage } from '../parse.ts';
 
 export const halt: CommandModule = { run: (context) => change(context, 'halt') };
 export const pull: CommandModule = { run: (context) => change(context, 'pull') };
@@ -8,13 +9,29 @@ export const pull: CommandModule = { run: (context) => change(context, 'pull') }
 export const standby: CommandModule = {
   async run(context) {
     const application = await context.application();
-    if (context.options.flag('dry-run')) {
-      const document = { schema: 'unship.dry-run/1', would: 'desktop standby' };
-      return { exit: 0, document, screen: ['Would take the standby hotfix in. Nothing has changed.'] };
+    const [ref] = context.arguments;
+    const from = context.options.text('from');
+    const surface = context.options.text('surface');
+    if (from === undefined && ref !== undefined)
+      throw usage('REF goes with --from FOLDER', 'add --from FOLDER');
+    if (from !== undefined && context.options.flag('dry-run')) {
+      const document = { schema: 'unship.dry-run/1', would: 'desktop standby', from };
+      return { exit: 0, document, screen: [`Would take ${from} in. Nothing has changed.`] };
     }
-    const document = await application.prepareStandby(versionRequest(context), context.runOptions());
-    const { surface, version, commit } = document;
-    return { exit: 0, document, screen: [`${surface}: ${version} stands by, from ${shortCommit(commit)}.`] };
+    const document = await application.prepareStandby(
+      {
+        ...(surface === undefined ? {} : { surface }),
+        ...(from === undefined ? {} : { from }),
+        ...(ref === undefined ? {} : { ref }),
+      },
+      context.runOptions(),
+    );
+    const { version, commit } = document;
+    return {
+      exit: 0,
+      document,
+      screen: [`${document.surface}: ${version} stands by, from ${shortCommit(commit)}.`],
+    };
   },
 };
 

@@ -20,5 +20,11 @@ const endings = {
 function guardScreen(report: GuardReport): readonly string[] {
   const rows = report.checks.map((one) => [words[one.verdict], one.check, one.seen, formatDuration(one.ms)]);
   const next = report.verdict === 'unhealthy' ? labelled('Next', 'unship plan') : [];
-  return [`${report.release ?? 'What is live'} ${endings[report.verdict]}.`, ...table(rows, 2), ...next];
+  const reason = report.reason === undefined ? [] : labelled('Seen', report.reason);
+  return [
+    `${report.release ?? 'What is live'} ${endings[report.verdict]}.`,
+    ...reason,
+    ...table(rows, 2),
+    ...next,
+  ];
 }

@@ -1,14 +1,14 @@
+import { programVersion } from '../../config/package-root.ts';
 import type { Answer, CommandContext } from '../context.ts';
 import { commandPage, familyPage, overview } from '../help.ts';
 import { usage } from '../parse.ts';
 import { suggestion } from '../suggest.ts';
 import { commands } from '../table.ts';
-import { version } from '../version.ts';
 
 export async function run(context: CommandContext): Promise<Answer> {
   if (context.options.flag('man')) {
     const { manualPage } = await import('../manual.ts');
-    return page(manualPage(version()).trimEnd().split('\n'));
+    return page(manualPage(programVersion()).trimEnd().split('\n'));
   }
   const name = context.arguments.join(' ');
   if (name === '') return page(overview());

@@ -8,7 +8,7 @@ export const begin: CommandModule = {
   async run(context) {
     const application = await context.application();
     if (context.options.flag('dry-run'))
-      return would('lock the environment, take a backup and capture', 'begin');
+      return would('take a backup, migrate and leave the release open', 'begin');
     await confirmOrRefuse(context, 'Begin a release?');
     const answer = await application.beginRelease(releaseRequest(context));
     if ('refused' in answer) throw refusalError(answer);
@@ -22,7 +22,8 @@ export const begin: CommandModule = {
 export const finish: CommandModule = {
   async run(context) {
     const application = await context.application();
-    if (context.options.flag('dry-run')) return would('verify what is live, watch it and unlock', 'finish');
+    if (context.options.flag('dry-run'))
+      return would('verify what is live, record it and watch it', 'finish');
     await confirmOrRefuse(context, 'Finish the release that was begun?');
     return runAnswer(await application.finishRelease(runOptions(context)));
   },
@@ -31,7 +32,7 @@ export const finish: CommandModule = {
 export const abort: CommandModule = {
   async run(context) {
     const application = await context.application();
-    if (context.options.flag('dry-run')) return would('undo what the release did and unlock', 'abort');
+    if (context.options.flag('dry-run')) return would('take back what begin did', 'abort');
     await confirmOrRefuse(context, 'Abort the release that was begun?');
     const result = await application.abortRelease(runOptions(context));
     return runAnswer(result, 'undone');

@@ -350,3 +350,25 @@ export function movementChanges(
     }),
   ];
 }
+
+/** What served is taken out of the way once the switch is on record; where the schema changed it can't go on. */
+export function retireSteps(
+  webs: readonly WebMove[],
+  options: { readonly after: string; readonly schemaChanges: boolean; readonly onFailure: OnFailure },
+): readonly Step[] {
+  return webs.flatMap(({ surface, current }) =>
+    current === null
+      ? []
+      : [
+          step({
+            surface,
+            action: 'web.retire',
+            title: `take ${current.release} out of the way`,
+            input: { target: { ...current }, how: options.schemaChanges ? 'stop' : 'keep-warm' },
+            after: [options.after],
+            importance: 'best-effort',
+            onFailure: options.onFailure,
+          }),
+        ],
+  );
+}

@@ -13,6 +13,7 @@ import {
   movementChanges,
   movementSteps,
   type Order,
+  retireSteps,
   type WebMove,
 } from './movement.ts';
 import { collectMoves, type DesktopRelease, type ReleaseMoves, schedule } from './release-moves.ts';
@@ -217,21 +218,11 @@ function finishSteps(
     onFailure: 'undo',
     estimateMs: 5,
   });
-  const retire = moves.webs.flatMap((move) =>
-    move.current === null
-      ? []
-      : [
-          step({
-            surface: move.surface,
-            action: 'web.retire',
-            title: `take ${move.current.release} out of the way`,
-            input: { target: { ...move.current }, how: context.schemaChanges ? 'stop' : 'keep-warm' },
-            after: [record.id],
-            importance: 'best-effort',
-            onFailure: 'undo',
-          }),
-        ],
-  );
+  const retire = retireSteps(moves.webs, {
+    after: record.id,
+    schemaChanges: context.schemaChanges,
+    onFailure: 'undo',
+  });
   const publish = (after: readonly string[]): readonly Step[] =>
     moves.desktops.map((move) =>
       step({

@@ -61,8 +61,6 @@ export interface Policy {
   /** A team channel is configured. */
   readonly notifyTeam: boolean;
   readonly rehearsal: 'required' | 'off';
-  /** Longest time for a step that builds, in ms. */
-  readonly buildTimeoutMs: number;
   /** SHA-256 as 64 hexadecimal digits. */
   digest(text: string): string;
 }

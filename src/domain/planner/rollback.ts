@@ -15,7 +15,14 @@ import {
 } from '../release.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
-import { decideOrder, explainOrder, holdWarnings, movementChanges, movementSteps } from './movement.ts';
+import {
+  decideOrder,
+  explainOrder,
+  holdWarnings,
+  movementChanges,
+  movementSteps,
+  retireSteps,
+} from './movement.ts';
 import type { Policy, RollbackRequest, UndoRequest } from './request.ts';
 import { collectMoves, type Moves, schemaLabel } from './rollback-moves.ts';
 
@@ -162,21 +169,11 @@ function aftermath(
     onFailure: 'block',
     estimateMs: 5,
   });
-  const retire = moves.webs.flatMap((move) =>
-    move.current === null
-      ? []
-      : [
-          step({
-            surface: move.surface,
-            action: 'web.retire',
-            title: `take ${move.current.release} out of the way`,
-            input: { target: { ...move.current }, how: context.schemaChanges ? 'stop' : 'keep-warm' },
-            after: [record.id],
-            importance: 'best-effort',
-            onFailure: 'block',
-          }),
-        ],
-  );
+  const retire = retireSteps(moves.webs, {
+    after: record.id,
+    schemaChanges: context.schemaChanges,
+    onFailure: 'block',
+  });
   const all = [...context.required, record.id];
   const messages = [
     ...(context.kind === 'undo'

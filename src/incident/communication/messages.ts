@@ -74,18 +74,6 @@ function wayBackLine({ to, estimateMs, lossUncertain, rowsLost }: Plan): string 
   return `Way back: ${to ?? 'none'}, about ${formatDuration(estimateMs)}, ${loss}`;
 }
 
-export function rollbackBegun({ plan, run }: Pick<RunFacts, 'plan' | 'run'>): Message {
-  return {
-    audience: 'team',
-    title: `${place(plan)}: rolling back ${movement(plan)}`,
-    lines: [
-      ...(plan.reason === '' ? [] : [`Reason: ${plan.reason}`]),
-      `About ${formatDuration(plan.estimateMs)}; do not deploy meanwhile.`,
-      `Next: unship show ${run}`,
-    ],
-  };
-}
-
 /** A rollback or an undo is through; not that the incident is over. */
 export function runDone(facts: RunFacts, incident: number | null): Message {
   const { plan, state, run, ms } = facts;

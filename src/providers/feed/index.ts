@@ -2,7 +2,7 @@ import { isAbsolute, join } from 'node:path';
 import type { Json } from '../../domain/json.ts';
 import type { DesktopPort, DesktopTarget } from '../../surfaces/desktop/desktop.port.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
-import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
+import type { LookContext, Observation } from '../../surfaces/surface.port.ts';
 import { checkOffers, folderReader, urlReader } from './client-view.ts';
 import { type Feed, makeFeed } from './feed.ts';
 import { feedNamesIn, readFeeds } from './folder.ts';
@@ -11,23 +11,9 @@ import { feedNamesOf } from './offer.ts';
 import type { FeedOptions } from './options.ts';
 import { addStandby, publishStandby, publishTarget } from './publish.ts';
 import { disposeRehearsal, layOutRehearsal } from './rehearsal.ts';
-import { stageTarget, unstageTarget } from './stage.ts';
+import { stageTarget, unstageTarget, verifyStaged } from './stage.ts';
 import { findStandbyFolders } from './standby.ts';
 import { haltVersion, pullVersion, unhaltVersion, unpullVersion } from './withdraw.ts';
-
-/** What `desktop standby add` needs beyond the port. */
-export interface FeedPort extends DesktopPort {
-  /**
-   * Takes the good code, built under a higher version, in from `folder` and keeps it ready. `commit` is the one
-   * whose code it is. Replaces an earlier one. Throws `artifact-invalid`.
-   */
-  addStandby(
-    context: WorkContext,
-    standby: { readonly folder: string; readonly commit: string },
-  ): Promise<{ readonly version: string }>;
-  /** Why the folders of the option `standby` hold no usable standby hotfix, one sentence each; for `doctor`. */
-  standbyProblems(): Promise<readonly string[]>;
-}
 
 async function verifyOffered(feed: Feed, context: LookContext, version: string | null): Promise<Observation> {
   const state = await feed.store.read();
@@ -49,11 +35,12 @@ async function verifyOffered(feed: Feed, context: LookContext, version: string |
   return { observed: await checkOffers(context, reader, expected) };
 }
 
-function portOf(feed: Feed): FeedPort {
+function portOf(feed: Feed): DesktopPort {
   return {
     observe: (context, query) => observeFeed(feed, context, query),
     versionAt: (_context, commit) => versionAtCommit(feed, commit),
     stage: (context, target): Promise<Json> => stageTarget(feed, context, target),
+    verifyStaged: (context, target) => verifyStaged(feed, context, target),
     unstage: (context, target) => unstageTarget(feed, context, target),
     publish: (context, target: DesktopTarget) => publishTarget(feed, context, target),
     halt: (context, version) => haltVersion(feed, context, version),
@@ -82,7 +69,7 @@ function portOf(feed: Feed): FeedPort {
  * A folder on any static host, as electron-updater's generic provider reads it. Files are replaced whole and
  * never deleted; what may no longer be offered is published as halted.
  */
-export function createFeed(options: FeedOptions, environment: ProviderEnvironment): FeedPort {
+export function createFeed(options: FeedOptions, environment: ProviderEnvironment): DesktopPort {
   const folder = isAbsolute(options.folder) ? options.folder : join(environment.root, options.folder);
   return portOf(
     makeFeed({ ...options, folder }, environment, {

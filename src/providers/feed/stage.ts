@@ -3,7 +3,7 @@ import type { Json } from '../../domain/json.ts';
 import { shortCommit } from '../../domain/names.ts';
 import { compareVersions } from '../../domain/version.ts';
 import type { DesktopTarget } from '../../surfaces/desktop/desktop.port.ts';
-import type { WorkContext } from '../../surfaces/surface.port.ts';
+import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
 import { describe, lookInto } from './artifacts.ts';
 import { buildCommit } from './build.ts';
 import type { Feed } from './feed.ts';
@@ -105,6 +105,19 @@ export async function stageTarget(feed: Feed, context: WorkContext, target: Desk
     );
   }
   return artifactOf(manifest);
+}
+
+/** See DesktopPort.verifyStaged. */
+export async function verifyStaged(
+  feed: Feed,
+  context: LookContext,
+  { version }: DesktopTarget,
+): Promise<Observation> {
+  const manifest = await feed.staging.find(version);
+  if (manifest === null || !(await feed.staging.isWhole(manifest, context.signal))) {
+    throw artifactInvalid(`what was taken in of ${version} is not whole`);
+  }
+  return { observed: `${version} taken in, ${manifest.files.length} files verified` };
 }
 
 /** What clients may have been offered stays: it is what a missing file in the feed is mended from. */

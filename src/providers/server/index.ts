@@ -98,6 +98,14 @@ function createPort(parts: Parts): WebPort {
       point(context, 'switch.after');
     },
     verifyLive: (context, target) => traffic.verifyLive(context, target),
+    inspect: async (context, target) => {
+      const [state, staged] = await Promise.all([
+        traffic.look(context),
+        isStaged(layout, stagedName(target)),
+      ]);
+      return { staged, running: state.warm.has(target.release) };
+    },
+    isHolding: async (context) => (await traffic.look(context)).holding,
     hold: async (context) => {
       point(context, 'hold.before');
       await traffic.hold(context);

@@ -135,5 +135,5 @@ export function stateOf(layout: Layout, status: GatewayStatus | null): SwitchSta
     const name = relative(layout.releases, folder).split(sep)[0];
     if (name !== undefined && name !== '' && name !== '..') inUse.add(name);
   }
-  return { live: status?.live ?? null, warm, inUse };
+  return { live: status?.live ?? null, warm, inUse, holding: status?.held ?? false };
 }

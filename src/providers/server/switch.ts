@@ -10,6 +10,8 @@ export interface SwitchState {
   readonly warm: ReadonlySet<ReleaseId>;
   /** Names of staged folders that serve, or that a process runs in. */
   readonly inUse: ReadonlySet<string>;
+  /** Requests are being held back. */
+  readonly holding: boolean;
 }
 
 /** The three ways to put a release before the public; staging is the same for all of them. */

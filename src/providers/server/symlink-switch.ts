@@ -40,6 +40,7 @@ export function createSymlinkSwitch({ options, layout, link, folder, url }: Syml
         live: name === null ? null : releaseOf(name),
         warm: new Set(),
         inUse: new Set(name ? [name] : []),
+        holding: false,
       };
     },
     start: async (_context, target) => {

@@ -34,7 +34,7 @@ function desktopActions(port: DesktopPort): { readonly [action: string]: ActionH
     'desktop.stage': {
       validate: nothing,
       apply: (context, input) => port.stage(context, target(new Input(input))),
-      verify: async (_context, input) => ({ observed: `${version(input)} taken in, hashes match` }),
+      verify: (context, input) => port.verifyStaged(context, target(new Input(input))),
       undo: (context, input) => port.unstage(context, target(new Input(input))),
     },
     'desktop.publish': {

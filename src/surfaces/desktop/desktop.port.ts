@@ -20,6 +20,8 @@ export interface DesktopPort {
 
   /** Takes the built artifacts in, checks hashes, sizes and names; nothing is offered yet. */
   stage(context: WorkContext, target: DesktopTarget): Promise<Json>;
+  /** Reads what was taken in back, byte by byte. Throws `artifact-invalid` unless it is whole. */
+  verifyStaged(context: LookContext, target: DesktopTarget): Promise<Observation>;
   unstage(context: WorkContext, target: DesktopTarget): Promise<void>;
 
   /** Clients are offered this version. */
@@ -37,6 +39,17 @@ export interface DesktopPort {
   pull(context: WorkContext, version: string, to: string | null): Promise<void>;
   /** Puts a pulled version back as the offered one. */
   unpull(context: WorkContext, version: string): Promise<void>;
+
+  /**
+   * Takes the good code of `commit`, built under a higher version, in from `folder` and keeps it ready. Replaces
+   * an earlier one. Throws `artifact-invalid`.
+   */
+  addStandby(
+    context: WorkContext,
+    standby: { readonly folder: string; readonly commit: string },
+  ): Promise<{ readonly version: string }>;
+  /** Why what lies in the configured places is no usable standby hotfix, one sentence each. */
+  standbyProblems(): Promise<readonly string[]>;
 
   /** Publishes the prepared last good code under its higher version. Can't be taken back: clients install it. */
   publishStandby(context: WorkContext, version: string): Promise<void>;

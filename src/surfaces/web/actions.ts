@@ -1,3 +1,4 @@
+import { UnshipError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
 import type { ActionHandler, Surface } from '../surface.port.ts';
@@ -27,8 +28,13 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
     'web.stage': {
       validate: nothing,
       apply: (context, input) => port.stage(context, target(new Input(input))),
-      // What was built is proven by the start that follows: it answers its health check or is refused.
-      verify: async (_context, input) => ({ observed: `built ${new Input(input).release('release')}` }),
+      verify: async (context, input) => {
+        const wanted = target(new Input(input));
+        const { staged } = await port.inspect(context, wanted);
+        if (!staged)
+          throw new UnshipError('target-gone', { happened: `the build of ${wanted.release} is not there` });
+        return { observed: `built ${wanted.release}` };
+      },
       undo: (context, input) => port.unstage(context, target(new Input(input))),
     },
     'web.start': {
@@ -45,7 +51,13 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
         await port.hold(context);
         return null;
       },
-      verify: async () => ({ observed: 'requests wait' }),
+      verify: async (context) => {
+        if (await port.isHolding(context)) return { observed: 'requests wait' };
+        throw new UnshipError('hold-lost', {
+          happened: 'requests are not being held back',
+          done: 'nothing was changed behind it',
+        });
+      },
       undo: (context) => port.resume(context),
     },
     'web.switch': {
@@ -71,9 +83,15 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
         await port.retire(context, target(read.inner('target') ?? new Input(null)), how);
         return null;
       },
-      verify: async (_context, input) => ({
-        observed: new Input(input).text('how') === 'stop' ? 'stopped' : 'kept warm',
-      }),
+      verify: async (context, input) => {
+        const read = new Input(input);
+        const retired = target(read.inner('target') ?? new Input(null));
+        const { running } = await port.inspect(context, retired);
+        if (running && read.text('how') === 'stop') {
+          throw new UnshipError('still-running', { happened: `a process of ${retired.release} still runs` });
+        }
+        return { observed: running ? 'kept warm' : 'stopped' };
+      },
     },
     'web.prune': {
       validate: nothing,

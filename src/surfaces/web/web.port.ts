@@ -47,6 +47,15 @@ export interface WebPort {
   /** Asks the live address itself which release answers, and runs the live checks. Throws `wrong-release-live`. */
   verifyLive(context: LookContext, target: WebTarget): Promise<Observation>;
 
+  /** How a target stands, seen now: its build is whole, its process lives (always false where it needs none). */
+  inspect(
+    context: LookContext,
+    target: WebTarget,
+  ): Promise<{ readonly staged: boolean; readonly running: boolean }>;
+
+  /** True while requests wait. */
+  isHolding(context: LookContext): Promise<boolean>;
+
   /** Requests wait (they are not refused) until `switchTo` or `resume`; those under way are let finish. */
   hold(context: WorkContext): Promise<void>;
   resume(context: WorkContext): Promise<void>;

@@ -7,10 +7,10 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Runtime } from '../../../src/domain/runtime.ts';
-import { createFeed, type FeedPort } from '../../../src/providers/feed/index.ts';
+import { createFeed } from '../../../src/providers/feed/index.ts';
 import type { FeedOptions } from '../../../src/providers/feed/options.ts';
 import { createSource } from '../../../src/providers/git/index.ts';
-import type { DesktopTarget } from '../../../src/surfaces/desktop/desktop.port.ts';
+import type { DesktopPort, DesktopTarget } from '../../../src/surfaces/desktop/desktop.port.ts';
 import type { LookContext, WorkContext } from '../../../src/surfaces/surface.port.ts';
 import type { DesktopHarness } from '../../../src/testing/desktop-contract.ts';
 import { type ClientPlatform, clientsSee } from '../../support/electron-updater-client.ts';
@@ -101,7 +101,7 @@ export interface FeedFixture extends DesktopHarness {
   readonly root: string;
   readonly private: string;
   readonly url: string;
-  open(changes?: Partial<FeedOptions>): FeedPort;
+  open(changes?: Partial<FeedOptions>): DesktopPort;
   commit(files: { readonly [path: string]: string }): Promise<string>;
   /** Commits code of `version` and does not build it. */
   prepareCode(version: string): Promise<DesktopTarget>;
