@@ -101,7 +101,7 @@ async function sample(folder: string, runs: number): Promise<Samples> {
   };
   for (let at = 0; at < runs; at += 1) {
     const plan = examplePlan();
-    const run = await store.createRun(fence, plan, Date.now(), 'bench');
+    const { run } = await store.createRun(fence, plan, Date.now(), 'bench');
     const written = new Journal(store, fence, run, plan, await store.journal(run), () => undefined);
     for (const step of plan.steps) {
       await sampleStep(samples, written, step);
@@ -184,11 +184,11 @@ class SqliteProbe {
 
 /** Whole pages by which SQLite's log grows with each entry; looked at before it is first emptied. */
 async function walPagesPerEntry(file: string, store: Store, fence: number): Promise<number> {
-  const run = await store.createRun(fence, examplePlan(), Date.now(), 'bench');
+  const { run } = await store.createRun(fence, examplePlan(), Date.now(), 'bench');
   const size = (): number => statSync(`${file}-wal`).size;
   const before = size();
   const entries = examplePlan().steps.slice(0, 5).flatMap(entriesOf);
-  for (const entry of entries) await store.append(fence, run, entry);
+  for (const entry of entries) await store.append(fence, run, [entry]);
   return Math.max(1, Math.round((size() - before) / entries.length / walPageBytes));
 }
 

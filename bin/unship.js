@@ -19,6 +19,10 @@ if (current[0] < oldest[0] || (current[0] === oldest[0] && current[1] < oldest[1
   start();
 }
 
+function urlOf(file) {
+  return require('node:url').pathToFileURL(file).href;
+}
+
 function start() {
   const path = require('node:path');
   const module = require('node:module');
@@ -26,11 +30,11 @@ function start() {
   const cache = process.env.XDG_CACHE_HOME || path.join(process.env.HOME || '', '.cache');
   if (path.isAbsolute(cache)) module.enableCompileCache(path.join(cache, 'unship', 'compile'));
 
-  const published = path.join(__dirname, '..', 'dist', 'cli.js');
-  const program = require('node:fs').existsSync(published)
-    ? published
-    : path.join(__dirname, '..', 'src', 'cli', 'main.ts');
-  import(require('node:url').pathToFileURL(program).href)
+  const published = path.join(__dirname, '..', 'dist', 'cli.cjs');
+  const source = path.join(__dirname, '..', 'src', 'cli', 'main.ts');
+  Promise.resolve()
+    // In development from its sources, whose extension needs the loader of modules.
+    .then(() => (require('node:fs').existsSync(published) ? require(published) : import(urlOf(source))))
     .then((cli) => cli.start())
     .catch((error) => {
       process.stderr.write(`unship could not start: ${error.stack || error}\n`);

@@ -56,7 +56,7 @@ export async function buildUnship(): Promise<Built> {
 
 function commandLineFiles(dist: string): readonly string[] {
   return readdirSync(dist)
-    .filter((name) => /^cli(-.*)?\.js$/.test(name))
+    .filter((name) => /^cli(-.*)?\.cjs$/.test(name))
     .map((name) => join(dist, name));
 }
 

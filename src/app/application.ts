@@ -215,9 +215,12 @@ export class RunningApplication implements Application {
   }
 
   async resume(run: number | undefined, options: RunOptions): Promise<RunResult> {
-    const summary = run === undefined ? await this.#onlyUnended() : await this.#run(run);
+    return await this.#goOn(run === undefined ? await this.#onlyUnended() : await this.#run(run), options);
+  }
+
+  async #goOn(summary: RunSummary, options: RunOptions, isDue = false): Promise<RunResult> {
     const plan = await this.#parts.store.plan(summary.id);
-    const result = await this.#runs.resume(summary, options);
+    const result = await this.#runs.resume(summary, options, isDue);
     return plan === undefined ? result : await this.#follow(plan, result, options);
   }
 
@@ -246,7 +249,7 @@ export class RunningApplication implements Application {
         holder.expiresAt > runtime.clock.now() &&
         isOwnerAlive(holder.owner) !== false;
       if (held) continue;
-      results.push(await this.resume(run.id, options));
+      results.push(await this.#goOn(run, options, true));
     }
     return results;
   }
@@ -260,7 +263,14 @@ export class RunningApplication implements Application {
 
   async approve(run: number, step?: string): Promise<boolean> {
     const { store, runtime, request } = this.#parts;
-    await this.#run(run);
+    const { status } = await this.#run(run);
+    if (endedStatuses.has(status)) {
+      throw new UnshipError('usage-invalid', {
+        happened: `run ${run} is ${status} and waits for nothing`,
+        done: 'nothing',
+        next: `unship show ${run}`,
+      });
+    }
     const waits = (await store.plan(run))?.steps.filter((item) => item.action === 'unship.approval') ?? [];
     if (!waits.some((item) => step === undefined || item.id === step)) {
       throw new UnshipError('usage-invalid', {
@@ -324,6 +334,12 @@ export class RunningApplication implements Application {
 
   async releases(limit: number): Promise<readonly Release[]> {
     return await this.#parts.store.recentReleases(limit);
+  }
+
+  async releasesOf(plan: Plan): Promise<readonly Release[]> {
+    const { store } = this.#parts;
+    const named = [plan.from, plan.to].flatMap((id) => (id === null ? [] : [store.release(id)]));
+    return (await Promise.all(named)).filter((release) => release !== undefined);
   }
 
   async runs(limit: number): Promise<readonly RunSummary[]> {

@@ -184,6 +184,7 @@ async function rehearseBoth(
   });
   if (!opened.granted) throw new UnshipError('internal', { happened: 'the copy of the state is held' });
   const { session } = opened;
+  session.keep();
   try {
     // Whatever is live counts as good on the copy: the question is whether one can get back to it.
     if (live !== undefined) await copy.store.saveRelease(session.fence, { ...live, health: 'good' });
@@ -312,7 +313,8 @@ async function runOnCopy(
     handler: (step, run) => copyHandler(copy, step, run, () => parts.runtime.clock.now()),
   });
   const consent = maximumRowsLost === 0 ? null : { rowsLost: maximumRowsLost, by: 'rehearsal' };
-  const outcome = await engine.start(plan, session, consent, {
+  const begun = await engine.begin(copy.store, session.fence, plan, consent);
+  const outcome = await engine.start(begun, session, {
     signal: context.signal,
     onEvent: (event) => {
       if (event.type === 'entry' && event.entry.type === 'step' && event.entry.status === 'applying') {

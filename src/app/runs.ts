@@ -6,9 +6,9 @@ import { shortHash } from '../domain/plan.ts';
 import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
-import { Engine, type RunOutcome } from '../engine/engine.ts';
+import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
-import type { LeaseMode } from '../store/store.port.ts';
+import type { LeaseMode, Store } from '../store/store.port.ts';
 import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
 import { runEventTranslator } from './run-events.ts';
@@ -68,16 +68,17 @@ export class Runs {
   }
 
   async #session(mode: LeaseMode, plan: Plan | null): Promise<Session> {
-    const { store, runtime, owner } = this.#parts;
+    const session = await this.#lease(this.#parts.store, mode, plan);
+    session.keep();
+    return session;
+  }
+
+  /** In `within`, which may be a transaction with what follows; the session is to be kept once that is committed. */
+  async #lease(within: Store, mode: LeaseMode, plan: Plan | null): Promise<Session> {
+    const { store, runtime, owner, isOwnerAlive } = this.#parts;
     const kind = plan?.kind ?? null;
-    const answer = await Session.open({
-      store,
-      runtime,
-      owner,
-      mode,
-      kind,
-      isAlive: this.#parts.isOwnerAlive,
-    });
+    const request = { store, runtime, owner, mode, kind, isAlive: isOwnerAlive };
+    const answer = await Session.open(request, within);
     if (answer.granted) return answer.session;
     const { holder } = answer;
     const since = Math.round((runtime.clock.now() - holder.since) / 1000);
@@ -93,8 +94,8 @@ export class Runs {
   }
 
   /** Runs that a new one of this kind has to deal with: a rollback ends them, everything else must not pass them by. */
-  async #settleUnended(session: Session, plan: Plan): Promise<void> {
-    const unended = (await this.#parts.store.runs(20)).filter((run) => !endedStatuses.has(run.status));
+  async #settleUnended(store: Store, fence: number, plan: Plan): Promise<void> {
+    const unended = await store.unendedRuns();
     const decisive = plan.kind === 'rollback' || plan.kind === 'undo';
     const blocking = unended.find((run) => run.kind !== 'rehearsal');
     if (!decisive && blocking !== undefined) {
@@ -105,17 +106,18 @@ export class Runs {
       });
     }
     for (const run of unended) {
-      await this.#parts.store.append(session.fence, run.id, {
-        type: 'run',
-        status: 'superseded',
-        note: `by ${this.#parts.request.command}`,
-      });
+      const note = `by ${this.#parts.request.command}`;
+      await store.append(fence, run.id, [{ type: 'run', status: 'superseded', note }]);
     }
   }
 
-  async #verifiedPlan(made: MadePlan, session: Session): Promise<Plan> {
+  /** Made so lately that nothing but another run, which the fence would tell, can have changed it. */
+  #isRecent(made: MadePlan): boolean {
     const age = this.#parts.runtime.clock.now() - made.madeAt;
-    if (session.fence === made.fence + 1 && age >= 0 && age < freshForMs) return made.plan;
+    return age >= 0 && age < freshForMs;
+  }
+
+  async #remade(made: MadePlan): Promise<Plan> {
     const now = await made.remake();
     if (now.hash === made.plan.hash) return now;
     throw new UnshipError('plan-stale', {
@@ -171,31 +173,83 @@ export class Runs {
         : plan.kind === 'rollback' || plan.kind === 'undo'
           ? 'supersede'
           : 'normal';
-    const session = await this.#session(mode, plan);
+    const { session, begun } = await this.#takeAndBegin(mode, made, options);
     try {
-      const current = withReason(await this.#verifiedPlan(made, session), options.reason);
-      const consent = await this.#consent(made, current, options);
-      await this.#settleUnended(session, current);
-      if (made.release !== undefined) await this.#saveConfiguration();
-      return await this.#drive(current, options, (drive) =>
-        this.#engine.start(current, session, consent, drive, made.release),
-      );
+      return await this.#drive(begun.plan, options, (drive) => this.#engine.start(begun, session, drive));
     } finally {
       await session.close();
     }
   }
 
+  /** The lease and the run: in one write when the plan is still fresh, else with another look in between. */
+  async #takeAndBegin(
+    mode: LeaseMode,
+    made: MadePlan,
+    options: ExecuteOptions,
+  ): Promise<{ readonly session: Session; readonly begun: BegunRun }> {
+    const { store } = this.#parts;
+    if (this.#isRecent(made)) {
+      const consent = await this.#consent(made, made.plan, options);
+      const taken = await store.together('begin', async (state) => {
+        const session = await this.#lease(state, mode, made.plan);
+        if (session.fence !== made.fence + 1) return { session };
+        return { session, begun: await this.#begin(state, session, made, made.plan, consent, options) };
+      });
+      taken.session.keep();
+      if (taken.begun !== undefined) return { session: taken.session, begun: taken.begun };
+      return await this.#beginAnew(taken.session, made, options);
+    }
+    return await this.#beginAnew(await this.#session(mode, made.plan), made, options);
+  }
+
+  async #beginAnew(
+    session: Session,
+    made: MadePlan,
+    options: ExecuteOptions,
+  ): Promise<{ readonly session: Session; readonly begun: BegunRun }> {
+    try {
+      const plan = await this.#remade(made);
+      const consent = await this.#consent(made, plan, options);
+      const begun = await this.#parts.store.together('begin', (state) =>
+        this.#begin(state, session, made, plan, consent, options),
+      );
+      return { session, begun };
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async #begin(
+    store: Store,
+    { fence }: Session,
+    made: MadePlan,
+    plan: Plan,
+    consent: { readonly rowsLost: number; readonly by: string } | null,
+    options: ExecuteOptions,
+  ): Promise<BegunRun> {
+    await this.#settleUnended(store, fence, plan);
+    if (made.release !== undefined) await this.#saveConfiguration(store);
+    return await this.#engine.begin(store, fence, withReason(plan, options.reason), consent, made.release);
+  }
+
   /** The way back must not depend on a file that a bad commit can break. */
-  async #saveConfiguration(): Promise<void> {
-    const { store, request } = this.#parts;
+  async #saveConfiguration(store: Store): Promise<void> {
+    const { request } = this.#parts;
     await store.saveConfiguration(request.definitionHash, request.definition as unknown as Json);
   }
 
-  async resume(run: RunSummary, options: RunOptions): Promise<RunResult> {
+  /** `isDue`: it goes on because it is due, and stays due where it is interrupted; nobody wanted it paused. */
+  async resume(run: RunSummary, options: RunOptions, isDue = false): Promise<RunResult> {
+    const { store } = this.#parts;
     const plan = await this.#planOf(run.id);
     const session = await this.#session(options.takeOver === true ? 'take-over' : 'normal', plan);
     try {
-      return await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
+      const result = await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
+      if (isDue && (await store.run(run.id))?.status === 'paused') {
+        await store.append(session.fence, run.id, [{ type: 'run', status: run.status, note: 'stays due' }]);
+      }
+      return result;
     } finally {
       await session.close();
     }
@@ -250,7 +304,7 @@ export class Runs {
   async #drive(
     plan: Plan,
     options: RunOptions,
-    work: (drive: Parameters<Engine['start']>[3]) => Promise<RunOutcome>,
+    work: (drive: DriveOptions) => Promise<RunOutcome>,
   ): Promise<RunResult> {
     const translate = runEventTranslator(plan, options.onEvent);
     const startedAt = this.#parts.runtime.clock.now();

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Faults, Runtime } from '../domain/runtime.ts';
@@ -39,7 +39,7 @@ export function systemRuntime(faults: Faults = noFaults): Runtime {
     },
     ids: { random: () => randomBytes(16).toString('hex') },
     faults,
-    digest: (text) => createHash('sha256').update(text).digest('hex'),
+    digest: (text) => hash('sha256', text),
   };
 }
 

@@ -66,7 +66,11 @@ export async function guardReport(
   const result = await watch(
     { ...context, progress },
     { checks, policy: watchPolicy(definition.guard), startedAt: runtime.clock.now() },
-  );
-  const told = await look(context, checks);
+  ).catch((error: unknown) => {
+    if (!options.signal.aborted) throw error;
+    return { verdict: 'inconclusive', reason: 'ended before there was a verdict' } as const;
+  });
+  // Whoever ended it has no use for one look more.
+  const told = options.signal.aborted ? [] : await look(context, checks);
   return { ...report, verdict: result.verdict, reason: result.reason, checks: told };
 }

@@ -1,7 +1,6 @@
 import type { Application } from '../domain/application.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunStatus } from '../domain/run.ts';
 import { agree, requirePlan } from './consent.ts';
@@ -16,13 +15,6 @@ export function planned(answer: Plan | Refusal): Plan {
   return answer;
 }
 
-/** Commits and health of the releases in a plan, for the screen; the plan itself only names them. */
-async function releasesOf(application: Application, plan: Plan): Promise<readonly Release[]> {
-  if (plan.from === null && plan.to === null) return [];
-  const recent = await application.releases(100);
-  return recent.filter((release) => release.id === plan.from || release.id === plan.to);
-}
-
 /** A plan as the answer of a command: for `plan` and `--dry-run`. */
 export async function planAnswer(
   context: CommandContext,
@@ -30,8 +22,9 @@ export async function planAnswer(
   plan: Plan,
   run: string | undefined,
 ): Promise<Answer> {
+  // Commits and health, for the screen; the plan itself only names them.
   const screen = planScreen(plan, {
-    releases: await releasesOf(application, plan),
+    releases: await application.releasesOf(plan),
     madeAt: context.host.now(),
     details: context.options.flag('details'),
     ...(run === undefined ? {} : { run: withEnvironment(context, run) }),

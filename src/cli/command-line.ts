@@ -1,3 +1,4 @@
+import { programVersion } from '../config/package-root.ts';
 import type { Answer, CommandContext } from './context.ts';
 import { errorScreen, reportOf } from './errors.ts';
 import type { Host } from './host.ts';
@@ -27,7 +28,6 @@ export async function main(host: Host): Promise<number> {
 async function understood(host: Host, terminal: Terminal, masker: Masker): Promise<number> {
   const invocation = parseCommandLine(host.argv);
   if (invocation.options.flag('version')) {
-    const { programVersion } = await import('../config/package-root.ts');
     terminal.result([programVersion()]);
     return 0;
   }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -62,7 +62,7 @@ export async function loadConfiguration(file: string): Promise<Configuration> {
   const unplain = plainProblem(exported, [], 0);
   if (unplain !== undefined) throw invalid(file, text, [unplain]);
   const canonical = canonicalJson(exported as Json);
-  const hash = createHash('sha256').update(canonical).digest('hex');
+  const hash = digest('sha256', canonical);
   if (!isKnownValid(hash)) {
     const { problemsOf } = await import('./schema.ts');
     const problems = problemsOf(exported);

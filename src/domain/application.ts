@@ -73,6 +73,8 @@ export interface Application {
   doctor(): Promise<DoctorReport>;
   /** Newest first. */
   releases(limit: number): Promise<readonly Release[]>;
+  /** The releases that a plan leads from and to, as far as they are recorded. */
+  releasesOf(plan: Plan): Promise<readonly Release[]>;
   /** Newest first. */
   runs(limit: number): Promise<readonly RunSummary[]>;
   /** `r42` a release, `58` a run, `incident-12`, a backup's id, a quarantined commit. Rejects with `unknown-…`. */

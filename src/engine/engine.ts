@@ -8,6 +8,7 @@ import {
   isGoingBack,
   isPastNoReturn,
   isSettled,
+  type JournalEntry,
   type RunStatus,
   readySteps,
   wasTried,
@@ -32,6 +33,13 @@ export interface EngineParts {
   handler(step: Step, run: number): ActionHandler | undefined;
   /** Everything of a run has been taken back; called before that is journaled, so perhaps more than once. */
   undone?(plan: Plan, fence: number): Promise<void>;
+}
+
+/** A run that is recorded, with all that its journal says so far. */
+export interface BegunRun {
+  readonly run: number;
+  readonly plan: Plan;
+  readonly entries: readonly JournalEntry[];
 }
 
 export interface DriveOptions {
@@ -60,23 +68,32 @@ export class Engine {
   }
 
   /**
-   * Begins a run under a lease. `consent` is what a person agreed to lose, with their name; `release` is the one
-   * that the run brings.
+   * Records a run in `store`, which may be a transaction with what leads to it. `consent` is what a person agreed
+   * to lose, with their name; `release` is the one that the run brings.
    */
-  async start(
+  async begin(
+    store: Store,
+    fence: number,
     plan: Plan,
-    session: Session,
     consent: { readonly rowsLost: number; readonly by: string } | null,
-    options: DriveOptions,
     release?: Release,
-  ): Promise<RunOutcome> {
-    const { store, runtime } = this.#parts;
-    const run = await store.createRun(session.fence, plan, runtime.clock.now(), runLabel, release);
-    return await untilFencedOut(run, async () => {
-      session.carry(run, plan.kind);
-      const journal = await this.#open(run, plan, session, options);
-      if (consent !== null) await journal.append({ type: 'consent', ...consent });
-      return await this.#drive(journal, session, options);
+  ): Promise<BegunRun> {
+    const { run, entries } = await store.createRun(
+      fence,
+      plan,
+      this.#parts.runtime.clock.now(),
+      runLabel,
+      release,
+    );
+    const more = consent === null ? [] : await store.append(fence, run, [{ type: 'consent', ...consent }]);
+    return { run, plan, entries: [...entries, ...more] };
+  }
+
+  /** Drives a run that was begun under this lease. */
+  async start(begun: BegunRun, session: Session, options: DriveOptions): Promise<RunOutcome> {
+    return await untilFencedOut(begun.run, async () => {
+      session.carry(begun.run, begun.plan.kind);
+      return await this.#drive(this.#journal(begun, session, options), session, options);
     });
   }
 
@@ -96,21 +113,20 @@ export class Engine {
     }
     return await untilFencedOut(run, async () => {
       await session.hold(run, plan.kind);
-      const journal = await this.#open(run, plan, session, options);
+      const entries = await store.journal(run);
+      const journal = this.#journal({ run, plan, entries }, session, options);
       const undoing = isGoingBack(journal.state);
       if (!undoing) await this.#reopenFailed(journal);
       await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
-      return undoing
-        ? await this.#undoAll(journal, session, options, undefined)
-        : await this.#drive(journal, session, options);
+      if (undoing) return await this.#undoAll(journal, session, options, undefined);
+      // A cancellation that came while nobody drove the run counts before anything new starts.
+      return await this.#drive(journal, session, options, await this.#isCancelled(journal));
     });
   }
 
-  async #open(run: number, plan: Plan, session: Session, options: DriveOptions): Promise<Journal> {
-    const entries = await this.#parts.store.journal(run);
-    return new Journal(this.#parts.store, session.fence, run, plan, entries, (event) =>
-      options.onEvent(event),
-    );
+  #journal({ run, plan, entries }: BegunRun, session: Session, options: DriveOptions): Journal {
+    const { store } = this.#parts;
+    return new Journal(store, session.fence, run, plan, entries, (event) => options.onEvent(event));
   }
 
   async #reopenFailed(journal: Journal): Promise<void> {
@@ -144,7 +160,12 @@ export class Engine {
     });
   }
 
-  async #drive(journal: Journal, session: Session, options: DriveOptions): Promise<RunOutcome> {
+  async #drive(
+    journal: Journal,
+    session: Session,
+    options: DriveOptions,
+    isCancelled = false,
+  ): Promise<RunOutcome> {
     const interrupted = AbortSignal.any([options.signal, session.lost]);
     const cancelled = new AbortController();
     /** What is under way has become pointless: everything is undone, or this process may not go on. */
@@ -155,8 +176,7 @@ export class Engine {
     const inFlight = new Map<string, Promise<void>>();
     let failure: { readonly step: Step; readonly error: unknown } | undefined;
     let waiting = false;
-    // A cancellation that came while nobody drove the run counts before anything new starts.
-    if (await this.#isCancelled(journal)) cancelled.abort();
+    if (isCancelled) cancelled.abort();
     try {
       for (;;) {
         if (!stop.aborted && failure?.step.onFailure !== 'undo' && failure?.step.onFailure !== 'stop') {
@@ -179,6 +199,7 @@ export class Engine {
           waiting = nowWaiting;
           await journal.append({ type: 'run', status: waiting ? 'waiting' : 'running' });
         }
+        await journal.flush();
         await Promise.race(inFlight.values());
       }
     } catch (error) {

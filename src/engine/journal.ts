@@ -7,6 +7,13 @@ export type EngineEvent =
   | { readonly type: 'entry'; readonly run: number; readonly entry: JournalEntry }
   | { readonly type: 'progress'; readonly run: number; readonly step: string; readonly text: string };
 
+interface Queued {
+  readonly entry: NewJournalEntry;
+  readonly isDeferred: boolean;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 /** The journal of one run in one process: appends durably first, then folds and tells. */
 export class Journal {
   readonly run: number;
@@ -16,8 +23,9 @@ export class Journal {
   readonly #tell: (event: EngineEvent) => void;
   #entries: readonly JournalEntry[];
   #state: RunState;
-  // Two steps may end at once; the chain has one order.
-  #tail: Promise<unknown> = Promise.resolve();
+  // Two steps may end at once; the chain has one order, and what waits together is one commit.
+  #queue: readonly Queued[] = [];
+  #writing: Promise<void> | undefined;
 
   constructor(
     store: Store,
@@ -40,28 +48,77 @@ export class Journal {
     return this.#state;
   }
 
-  get entries(): readonly JournalEntry[] {
-    return this.#entries;
-  }
-
   /** Rows a person agreed to lose in this run. */
   get maximumRowsLost(): number {
     return Math.max(0, ...this.#entries.map((entry) => (entry.type === 'consent' ? entry.rowsLost : 0)));
   }
 
-  async append(entry: NewJournalEntry): Promise<void> {
-    const turn = this.#tail.then(async () => {
-      const appended = await this.#store.append(this.#fence, this.run, entry);
-      this.#entries = [...this.#entries, appended];
-      this.#state = foldRun(this.plan, this.#entries);
-      this.#report({ type: 'entry', run: this.run, entry: appended });
+  /** Resolves when the entry, and everything deferred before it, is durable. */
+  append(entry: NewJournalEntry): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#queue = [...this.#queue, { entry, isDeferred: false, resolve, reject }];
+      this.#writing ??= this.#write();
     });
-    this.#tail = turn.catch(() => undefined);
-    await turn;
+  }
+
+  /**
+   * Counts for this process at once and becomes durable with the next `append` or `flush`. Only for what a crash
+   * may forget: a look at the world, which whoever goes on takes again.
+   */
+  defer(entry: NewJournalEntry): void {
+    const ignore = (): void => undefined;
+    this.#queue = [...this.#queue, { entry, isDeferred: true, resolve: ignore, reject: ignore }];
+    this.#fold();
+  }
+
+  /** Makes durable what was deferred, if it is not yet. */
+  async flush(): Promise<void> {
+    if (!this.#queue.some(({ isDeferred }) => isDeferred)) return await this.#writing;
+    await new Promise<void>((resolve, reject) => {
+      const last = this.#queue.findLastIndex(({ isDeferred }) => isDeferred);
+      this.#queue = this.#queue.map((item, index) => (index === last ? { ...item, resolve, reject } : item));
+      this.#writing ??= this.#write();
+    });
   }
 
   progress(step: string, text: string): void {
     this.#report({ type: 'progress', run: this.run, step, text });
+  }
+
+  /** Ends when nobody waits any more; deferred entries alone are no reason to write. */
+  async #write(): Promise<void> {
+    // What is asked for in the same turn goes along.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const batch = this.#queue;
+      this.#queue = [];
+      try {
+        const appended = await this.#store.append(
+          this.#fence,
+          this.run,
+          batch.map(({ entry }) => entry),
+        );
+        this.#entries = [...this.#entries, ...appended];
+        this.#fold();
+        for (const entry of appended) this.#report({ type: 'entry', run: this.run, entry });
+        for (const { resolve } of batch) resolve();
+      } catch (error) {
+        // Whoever appended hears of it and decides; of the deferred ones nobody does, so they stay to be written.
+        const deferred = batch.filter(({ isDeferred }) => isDeferred);
+        this.#queue = [...deferred, ...this.#queue];
+        for (const { reject } of batch) reject(error);
+        if (!this.#queue.some(({ isDeferred }) => !isDeferred)) break;
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  #fold(): void {
+    const at = this.#entries.at(-1);
+    const deferred = this.#queue
+      .filter(({ isDeferred }) => isDeferred)
+      .map(({ entry }, index) => ({ ...entry, seq: (at?.seq ?? 0) + index + 1, at: at?.at ?? 0 }));
+    this.#state = foldRun(this.plan, [...this.#entries, ...deferred]);
   }
 
   /** Whoever watches may fail (a closed pipe); what happens must not depend on it. */

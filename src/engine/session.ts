@@ -39,9 +39,13 @@ export class Session {
     this.#kind = lease.kind;
   }
 
-  static async open(request: SessionRequest): Promise<SessionAnswer> {
+  /**
+   * Takes the lease, if it may be had. `within` is a transaction of the same state that takes it together with
+   * other writes; `keep` follows once that is committed.
+   */
+  static async open(request: SessionRequest, within: Store = request.store): Promise<SessionAnswer> {
     const { store, runtime } = request;
-    const answer = await store.acquireLease({
+    const answer = await within.acquireLease({
       owner: request.owner,
       mode: request.mode,
       run: null,
@@ -52,8 +56,12 @@ export class Session {
     });
     if (!answer.granted) return answer;
     const session = new Session(store, runtime, answer.lease);
-    void session.#beat();
     return { granted: true, session, superseded: answer.superseded };
+  }
+
+  /** Gives signs of life until it is closed or lost. */
+  keep(): void {
+    void this.#beat();
   }
 
   /** Aborts when the lease is no longer ours. */

@@ -32,8 +32,8 @@ function delaysFor(step: Step): readonly number[] {
 }
 
 /**
- * Applies and verifies one step, journaling before and after, with its retries and its time limit. Only a
- * `context.signal` that has aborted makes it `interrupted`; the step's own time limit is a failure. Throws
+ * Applies and verifies one step, journaling before and after, with its retries and its time limit; that it was
+ * verified becomes durable with the journal's next entry, or its flush. Only a `context.signal` that has aborted makes it `interrupted`; the step's own time limit is a failure. Throws
  * `fenced-out` when the journal no longer takes its entries.
  */
 export async function runStep(
@@ -61,7 +61,8 @@ export async function runStep(
       const seen = await limited(step, context, (signal) =>
         handler.verify({ ...context, signal }, step.input, output),
       );
-      await journal.append({
+      // Whatever comes next is written together with it, and one sync before a rollback's switch is saved.
+      journal.defer({
         type: 'step',
         step: step.id,
         status: 'verified',

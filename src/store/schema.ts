@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { Generated, Kysely, Transaction } from 'kysely';
 
 /** Tables of the state. JSON columns hold domain objects as they are; columns beside them exist to be searched. */
 export interface Tables {
@@ -34,6 +34,9 @@ export interface Tables {
   signals: { run: number; name: string; payload: string; at: number };
   incidents: { id: Generated<number>; run: number; release: string | null; opened_at: number; draft: string };
 }
+
+/** The connection, or a transaction on it. */
+export type Database = Kysely<Tables> | Transaction<Tables>;
 
 /**
  * Numbered steps that bring a state file forward; never edited once published. `readableFrom` is the oldest

@@ -1,30 +1,36 @@
-import { type Insertable, type Kysely, type Selectable, sql, type Transaction } from 'kysely';
-import { UnshipError } from '../domain/errors.ts';
+import { type Insertable, type Selectable, sql, type Transaction } from 'kysely';
 import { canonicalJson, type Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { History, QuarantinedCommit, Release, ReleaseId } from '../domain/release.ts';
 import { releaseNumber } from '../domain/release.ts';
-import type { JournalEntry, NewJournalEntry, RunStatus, RunSummary } from '../domain/run.ts';
+import {
+  endedStatuses,
+  type JournalEntry,
+  type NewJournalEntry,
+  type RunStatus,
+  type RunSummary,
+} from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
-import type { Tables } from './schema.ts';
+import { corrupt, insertEntries, readChain, rootOf } from './journal-chain.ts';
+import { assertFence, leaseRow, mayTake, readLease } from './lease-row.ts';
+import type { Database, Tables } from './schema.ts';
 import type {
   IncidentRecord,
   Lease,
   LeaseAnswer,
-  LeaseOwner,
   LeaseRequest,
+  NewRun,
   Signal,
   Store,
 } from './store.port.ts';
 
-type Database = Kysely<Tables> | Transaction<Tables>;
-
 /** State in any SQL database that Kysely speaks to. Every write is one transaction; writes by a run are fenced. */
 export class SqlStore implements Store {
-  readonly #db: Kysely<Tables>;
+  readonly #db: Database;
   readonly #runtime: Runtime;
 
-  constructor(db: Kysely<Tables>, runtime: Runtime) {
+  /** `db` may be a transaction under way: then every write is a part of it. */
+  constructor(db: Database, runtime: Runtime) {
     this.#db = db;
     this.#runtime = runtime;
   }
@@ -36,12 +42,20 @@ export class SqlStore implements Store {
     work: (db: Transaction<Tables>) => Promise<T>,
   ): Promise<T> {
     this.#runtime.faults.point(`store.${name}.before`);
-    const result = await this.#db.transaction().execute(async (db) => {
+    const fenced = async (db: Transaction<Tables>): Promise<T> => {
       if (fence !== null) await assertFence(db, fence);
       return await work(db);
-    });
+    };
+    const db = this.#db;
+    const result = db.isTransaction
+      ? await fenced(db as Transaction<Tables>)
+      : await db.transaction().execute(fenced);
     this.#runtime.faults.point(`store.${name}.after`);
     return result;
+  }
+
+  async together<T>(name: string, work: (store: Store) => Promise<T>): Promise<T> {
+    return await this.#write(name, null, (db) => work(new SqlStore(db, this.#runtime)));
   }
 
   async history(): Promise<History> {
@@ -64,25 +78,25 @@ export class SqlStore implements Store {
   }
 
   async planningHistory(target?: ReleaseId): Promise<History> {
-    const live = await this.#db
-      .selectFrom('releases')
-      .select('number')
-      .where('deployment', '=', 'live')
-      .orderBy('number', 'desc')
-      .executeTakeFirst();
-    const base = this.#db.selectFrom('releases').select(['number', 'document']);
     // What a plan can come from or go to: the newest ones, the live one, the newest good ones before it, the
-    // named one. However far back the live one lies, it and the way back from it are among them.
-    const since = live?.number ?? 0;
-    const wanted = [
-      base.where('number', '>=', since).orderBy('number', 'desc').limit(50),
-      base.where('number', 'in', target === undefined ? [since] : [since, releaseNumber(target)]),
-      base.where('health', '=', 'good').orderBy('number', 'desc').limit(20),
-      base.where('health', '=', 'good').where('number', '<', since).orderBy('number', 'desc').limit(20),
-    ];
-    const rows = new Map<number, { document: string }>();
-    for (const query of wanted) for (const row of await query.execute()) rows.set(row.number, row);
-    const releases = [...rows].sort(([a], [b]) => b - a).map(([, row]) => readRelease(row));
+    // named one. However far back the live one lies, it and the way back from it are among them. As one
+    // statement, for a rollback waits for it, and over indexes, for the history may be long.
+    const named = target === undefined ? 0 : releaseNumber(target);
+    const { rows } = await sql<{ document: string }>`
+      with live(number) as (
+        select coalesce(max(number), 0) from releases where deployment = 'live'
+      ), wanted(number) as (
+        select number from (select number from releases where number >= (select number from live)
+          order by number desc limit 50)
+        union select number from live
+        union select cast(${named} as integer)
+        union select number from (select number from releases where health = 'good' order by number desc limit 20)
+        union select number from (select number from releases where health = 'good'
+          and number < (select number from live) order by number desc limit 20)
+      )
+      select document from releases where number in (select number from wanted) order by number desc
+    `.execute(this.#db);
+    const releases = rows.map(readRelease);
     return { releases, quarantine: await this.#quarantine() };
   }
 
@@ -199,7 +213,7 @@ export class SqlStore implements Store {
     startedAt: number,
     label: string,
     release?: Release,
-  ): Promise<number> {
+  ): Promise<NewRun> {
     return await this.#write('create-run', fence, async (db) => {
       if (release !== undefined) await putRelease(db, release);
       const text = JSON.stringify(plan);
@@ -220,13 +234,9 @@ export class SqlStore implements Store {
         .returning('id')
         .executeTakeFirstOrThrow();
       await db.updateTable('lease').set({ run: id, kind: plan.kind }).where('id', '=', 1).execute();
-      await this.#insertEntry(
-        db,
-        id,
-        { type: 'run', status: 'running' },
-        { seq: 0, hash: this.#root(id, text) },
-      );
-      return id;
+      const root = { seq: 0, hash: rootOf(id, text, this.#runtime.digest) };
+      const entries = await insertEntries(db, id, [{ type: 'run', status: 'running' }], root, this.#runtime);
+      return { run: id, entries };
     });
   }
 
@@ -236,16 +246,35 @@ export class SqlStore implements Store {
   }
 
   async runs(limit: number): Promise<readonly RunSummary[]> {
-    const rows = await this.#db.selectFrom('runs').selectAll().orderBy('id', 'desc').limit(limit).execute();
+    const rows = await this.#db
+      .selectFrom('runs')
+      .select(runColumns)
+      .orderBy('id', 'desc')
+      .limit(limit)
+      .execute();
+    return rows.map(readRun);
+  }
+
+  async unendedRuns(): Promise<readonly RunSummary[]> {
+    const rows = await this.#db
+      .selectFrom('runs')
+      .select(runColumns)
+      .where('status', 'not in', [...endedStatuses])
+      .orderBy('id', 'desc')
+      .execute();
     return rows.map(readRun);
   }
 
   async run(id: number): Promise<RunSummary | undefined> {
-    const row = await this.#db.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst();
+    const row = await this.#db.selectFrom('runs').select(runColumns).where('id', '=', id).executeTakeFirst();
     return row === undefined ? undefined : readRun(row);
   }
 
-  async append(fence: number, run: number, entry: NewJournalEntry): Promise<JournalEntry> {
+  async append(
+    fence: number,
+    run: number,
+    entries: readonly NewJournalEntry[],
+  ): Promise<readonly JournalEntry[]> {
     return await this.#write('journal', fence, async (db) => {
       const last = await db
         .selectFrom('journal')
@@ -255,71 +284,19 @@ export class SqlStore implements Store {
         .limit(1)
         .executeTakeFirst();
       if (last === undefined) throw corrupt(run, 'the run has no first entry');
-      const appended = await this.#insertEntry(db, run, entry, last);
-      const status = entry.type === 'run' ? { status: entry.status } : {};
-      await db
-        .updateTable('runs')
-        .set({ ...status, updated_at: appended.at })
-        .where('id', '=', run)
-        .execute();
-      return appended;
+      return await insertEntries(db, run, entries, last, this.#runtime);
     });
-  }
-
-  async #insertEntry(
-    db: Transaction<Tables>,
-    run: number,
-    entry: NewJournalEntry,
-    last: { readonly seq: number; readonly hash: string },
-  ): Promise<JournalEntry> {
-    const appended: JournalEntry = { ...entry, seq: last.seq + 1, at: this.#runtime.clock.now() };
-    const text = JSON.stringify(appended);
-    const hash = this.#runtime.digest(`${last.hash}\n${text}`);
-    await db
-      .insertInto('journal')
-      .values({ run, seq: appended.seq, at: appended.at, entry: text, hash })
-      .execute();
-    await db.updateTable('runs').set({ head: hash }).where('id', '=', run).execute();
-    return appended;
-  }
-
-  /** What the chain hangs on: the entries mean nothing without the plan whose steps they name. */
-  #root(run: number, plan: string): string {
-    return this.#runtime.digest(`run ${run}\n${plan}`);
   }
 
   async journal(run: number): Promise<readonly JournalEntry[]> {
-    // One statement, so that an entry that another process appends meanwhile can't part head and entries.
-    const rows = await this.#db
-      .selectFrom('runs')
-      .leftJoin('journal', 'journal.run', 'runs.id')
-      .select(['runs.head', 'journal.seq', 'journal.at', 'journal.entry', 'journal.hash'])
-      .select((of) => of.case().when('journal.seq', '=', 1).then(of.ref('runs.plan')).end().as('plan'))
-      .where('runs.id', '=', run)
-      .orderBy('journal.seq')
-      .execute();
-    const [first] = rows;
-    if (first === undefined) return [];
-    let before = this.#root(run, first.plan ?? '');
-    const entries = rows.map((row, index) => {
-      const hash = this.#runtime.digest(`${before}\n${row.entry ?? ''}`);
-      if (row.entry === null || hash !== row.hash || row.seq !== index + 1) {
-        throw corrupt(run, `entry ${index + 1} of run ${run} does not match its chain`);
-      }
-      before = hash;
-      const entry = JSON.parse(row.entry) as JournalEntry;
-      if (entry.at !== row.at) throw corrupt(run, `the time of entry ${row.seq} of run ${run} was changed`);
-      return entry;
-    });
-    if (before !== first.head) throw corrupt(run, `run ${run} lacks entries after ${entries.length}`);
-    return entries;
+    return await readChain(this.#db, run, this.#runtime.digest);
   }
 
   async acquireLease(request: LeaseRequest): Promise<LeaseAnswer> {
     return await this.#write('acquire-lease', null, async (db) => {
-      const held = await currentLease(db);
+      const row = await leaseRow(db);
+      const held = readLease(row);
       if (held !== undefined && !mayTake(held, request)) return { granted: false, holder: held };
-      const row = await db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirstOrThrow();
       const lease: Lease = {
         owner: request.owner,
         fence: row.fence + 1,
@@ -373,12 +350,11 @@ export class SqlStore implements Store {
   }
 
   async lastFence(): Promise<number> {
-    const row = await this.#db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirst();
-    return row?.fence ?? 0;
+    return (await leaseRow(this.#db)).fence;
   }
 
   async lease(): Promise<Lease | undefined> {
-    return await currentLease(this.#db);
+    return readLease(await leaseRow(this.#db));
   }
 
   async signal(signal: Signal): Promise<boolean> {
@@ -446,7 +422,8 @@ export class SqlStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.#db.destroy();
+    // A transaction ends with its own work, and the connection with the store that it came from.
+    if (!this.#db.isTransaction) await this.#db.destroy();
   }
 }
 
@@ -464,48 +441,24 @@ async function putRelease(db: Database, release: Release): Promise<void> {
     .execute();
 }
 
-function corrupt(run: number, happened: string): UnshipError {
-  return new UnshipError('journal-corrupt', {
-    happened,
-    done: `nothing; run ${run} is not continued`,
-  });
-}
-
-async function assertFence(db: Database, fence: number): Promise<void> {
-  const row = await db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirstOrThrow();
-  if (row.fence === fence) return;
-  throw new UnshipError('fenced-out', {
-    happened: `lease ${fence} was followed by lease ${row.fence}`,
-    done: 'nothing more; the newer run decides',
-  });
-}
-
-async function currentLease(db: Database): Promise<Lease | undefined> {
-  const row = await db.selectFrom('lease').selectAll().where('id', '=', 1).executeTakeFirstOrThrow();
-  if (row.owner === null) return undefined;
-  return {
-    owner: JSON.parse(row.owner) as LeaseOwner,
-    fence: row.fence,
-    run: row.run,
-    kind: row.kind as Lease['kind'],
-    since: row.since,
-    expiresAt: row.expires_at,
-  };
-}
-
-/** An expired or orphaned lease is free; a rollback goes before a release; a person's word goes before all. */
-function mayTake(held: Lease, request: LeaseRequest): boolean {
-  if (held.expiresAt <= request.now) return true;
-  if (held.owner.host === request.owner.host && request.isAlive(held.owner) === false) return true;
-  if (request.mode === 'take-over') return true;
-  return request.mode === 'supersede' && (held.kind === 'release' || held.kind === 'rehearsal');
-}
-
 function readRelease(row: { readonly document: string }): Release {
   return JSON.parse(row.document) as Release;
 }
 
-function readRun(row: Selectable<Tables['runs']>): RunSummary {
+/** All but the plan, which may be long. */
+const runColumns = [
+  'id',
+  'kind',
+  'status',
+  'from_release',
+  'to_release',
+  'plan_hash',
+  'label',
+  'started_at',
+  'updated_at',
+] as const;
+
+function readRun(row: Pick<Selectable<Tables['runs']>, (typeof runColumns)[number]>): RunSummary {
   return {
     id: row.id,
     kind: row.kind as RunSummary['kind'],

@@ -51,6 +51,12 @@ export interface Signal {
   readonly at: number;
 }
 
+/** A run as it was made, with the entries that its journal begins with. */
+export interface NewRun {
+  readonly run: number;
+  readonly entries: readonly JournalEntry[];
+}
+
 /** An incident as the store keeps it: the file that people read is made from the journal. */
 export interface IncidentRecord {
   readonly id: number;
@@ -66,6 +72,13 @@ export interface IncidentRecord {
  * has been given.
  */
 export interface Store {
+  /**
+   * Everything that `work` writes through the store that it is given, in one transaction: all of it, or, when
+   * `work` throws, none. It holds the state while it works, so it does nothing else meanwhile, and uses no other
+   * store of the same state.
+   */
+  together<T>(name: string, work: (store: Store) => Promise<T>): Promise<T>;
+
   history(): Promise<History>;
   /** Newest first, at most `limit`; the whole history may be large. */
   recentReleases(limit: number): Promise<readonly Release[]>;
@@ -88,15 +101,20 @@ export interface Store {
   shownRowsLost(hash: string): Promise<number | undefined>;
 
   /**
-   * Makes the run, its first journal entry and the release that it brings, if any, in one transaction; returns
-   * the run's number. A release without a run would stay pending for ever.
+   * Makes the run, its first journal entry and the release that it brings, if any, in one transaction. A release
+   * without a run would stay pending for ever.
    */
-  createRun(fence: number, plan: Plan, startedAt: number, label: string, release?: Release): Promise<number>;
+  createRun(fence: number, plan: Plan, startedAt: number, label: string, release?: Release): Promise<NewRun>;
   plan(run: number): Promise<Plan | undefined>;
   runs(limit: number): Promise<readonly RunSummary[]>;
+  /** Newest first. */
+  unendedRuns(): Promise<readonly RunSummary[]>;
   run(id: number): Promise<RunSummary | undefined>;
-  /** Appends with fsync; hash-chained to the entry before it. Throws `fenced-out`, `journal-corrupt`. */
-  append(fence: number, run: number, entry: NewJournalEntry): Promise<JournalEntry>;
+  /**
+   * Appends with one fsync for all, or nothing; each is hash-chained to the one before it. Throws `fenced-out`,
+   * `journal-corrupt`.
+   */
+  append(fence: number, run: number, entries: readonly NewJournalEntry[]): Promise<readonly JournalEntry[]>;
   /** Oldest first, its chain checked. */
   journal(run: number): Promise<readonly JournalEntry[]>;
 

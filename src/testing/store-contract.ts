@@ -228,13 +228,13 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       await using harness = await make();
       const [store, other] = [await harness.open(), await harness.open()];
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 77, 'unship-run/1');
+      const { run } = await store.createRun(fence, contractPlan, 77, 'unship-run/1');
       assert.deepEqual(await other.plan(run), contractPlan);
       assert.equal((await other.lease())?.run, run);
       const [first] = await other.journal(run);
       assert.deepEqual(first, { type: 'run', status: 'running', seq: 1, at: first?.at });
-      const entry = await store.append(fence, run, { type: 'run', status: 'blocked', note: 'waits' });
-      assert.equal(entry.seq, 2);
+      const [entry] = await store.append(fence, run, [{ type: 'run', status: 'blocked', note: 'waits' }]);
+      assert.equal(entry?.seq, 2);
       assert.deepEqual(await other.run(run), {
         id: run,
         kind: 'release',
@@ -246,7 +246,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
         startedAt: 77,
         updatedAt: entry.at,
       });
-      const next = await store.createRun(fence, contractPlan, 78, 'unship-run/1');
+      const { run: next } = await store.createRun(fence, contractPlan, 78, 'unship-run/1');
       assert.ok(next > run);
       assert.deepEqual(
         (await other.runs(1)).map((item) => item.id),
@@ -261,7 +261,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       await using harness = await make();
       const store = await harness.open();
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 1, 'l');
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
       const entries: readonly NewJournalEntry[] = [
         { type: 'consent', rowsLost: 4, by: 'maria' },
         { type: 'note', text: 'ünïcode \u0000 \u2028 "quotes" \\ line\nbreak' },
@@ -282,7 +282,9 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
         { type: 'run', status: 'done' },
       ];
       const written = [];
-      for (const entry of entries) written.push(await store.append(fence, run, entry));
+      const [alone, ...together] = entries;
+      assert.ok(alone !== undefined);
+      for (const part of [[alone], together]) written.push(...(await store.append(fence, run, part)));
       const read = await store.journal(run);
       assert.deepEqual(read.slice(1), written);
       assert.deepEqual(
@@ -291,14 +293,71 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       );
     });
 
+    test('what is written together is there as a whole, or not at all', async () => {
+      await using harness = await make();
+      const [store, other] = [await harness.open(), await harness.open()];
+      const { fence, run } = await store.together('begin', async (state) => {
+        const { fence } = await lease(state, harness);
+        const { run } = await state.createRun(fence, contractPlan, 1, 'l', contractRelease(1));
+        await state.append(fence, run, [{ type: 'note', text: 'a' }]);
+        assert.equal((await state.lease())?.run, run, 'it sees what it has written');
+        assert.equal(await other.lease(), undefined, 'nobody else does yet');
+        return { fence, run };
+      });
+      assert.equal((await other.lease())?.fence, fence);
+      assert.equal((await other.journal(run)).length, 2);
+
+      const failing = store.together('begin', async (state) => {
+        await state.append(fence, run, [{ type: 'run', status: 'superseded' }]);
+        await state.saveRelease(fence, contractRelease(2));
+        throw new Error('and then it failed');
+      });
+      await assert.rejects(failing, /and then it failed/);
+      assert.equal((await other.journal(run)).length, 2);
+      assert.equal((await other.run(run))?.status, 'running');
+      assert.equal(await other.release('r2'), undefined);
+      await store.append(fence, run, [{ type: 'note', text: 'b' }]);
+      assert.equal((await other.journal(run)).length, 3, 'the store goes on');
+    });
+
+    test('a part that is fenced out takes all with it', async () => {
+      await using harness = await make();
+      const [store, other] = [await harness.open(), await harness.open()];
+      const { fence } = await lease(store, harness);
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
+      const { fence: newer } = await lease(other, harness, { owner: ben, mode: 'take-over' });
+      const late = store.together('begin', async (state) => {
+        await state.saveRelease(newer, contractRelease(5));
+        await state.append(fence, run, [{ type: 'note', text: 'late' }]);
+      });
+      await assert.rejects(late, slugged('fenced-out'));
+      assert.equal(await other.release('r5'), undefined);
+    });
+
+    test('runs that have not ended are told, the newest first', async () => {
+      await using harness = await make();
+      const store = await harness.open();
+      const { fence } = await lease(store, harness);
+      const runs = [];
+      for (const status of ['done', 'blocked', 'superseded', 'failed', 'undone', 'paused'] as const) {
+        const { run } = await store.createRun(fence, contractPlan, 1, 'l');
+        await store.append(fence, run, [{ type: 'run', status }]);
+        runs.push({ id: run, status });
+      }
+      assert.deepEqual(
+        (await store.unendedRuns()).map(({ id, status }) => ({ id, status })),
+        [runs[5], runs[1]],
+      );
+    });
+
     test('entries written by two at once stand one behind the other', async () => {
       await using harness = await make();
       const [store, other] = [await harness.open(), await harness.open()];
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 1, 'l');
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
       await Promise.all(
         Array.from({ length: 60 }, (_, index) =>
-          (index % 2 === 0 ? store : other).append(fence, run, { type: 'note', text: String(index) }),
+          (index % 2 === 0 ? store : other).append(fence, run, [{ type: 'note', text: String(index) }]),
         ),
       );
       const entries = await store.journal(run);
@@ -312,16 +371,18 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       await using harness = await make();
       const store = await harness.open();
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 1, 'l');
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
       for (let index = 0; index < 12; index += 1) {
         const text = `step ${index} of the way back, observed from outside: ${'x'.repeat(40)}`;
-        await store.append(fence, run, {
-          type: 'step',
-          step: 'web.switch',
-          status: 'verified',
-          attempt: index,
-          observed: text,
-        });
+        await store.append(fence, run, [
+          {
+            type: 'step',
+            step: 'web.switch',
+            status: 'verified',
+            attempt: index,
+            observed: text,
+          },
+        ]);
       }
       const intact = await store.journal(run);
       let positions = 0;
@@ -352,8 +413,8 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
         await using harness = await make();
         const store = await harness.open();
         const { fence } = await lease(store, harness);
-        const run = await store.createRun(fence, contractPlan, 1, 'l');
-        for (const text of ['a', 'b', 'c', 'd']) await store.append(fence, run, { type: 'note', text });
+        const { run } = await store.createRun(fence, contractPlan, 1, 'l');
+        for (const text of ['a', 'b', 'c', 'd']) await store.append(fence, run, [{ type: 'note', text }]);
         await harness.forget(run, seq);
         await assert.rejects(store.journal(run), slugged('journal-corrupt'), `entry ${seq}`);
       }
@@ -363,7 +424,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       await using harness = await make();
       const store = await harness.open();
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 1, 'l');
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
       await harness.damagePlan(run, (text) => text.replace('"rowsLost":0', '"rowsLost":1'));
       await assert.rejects(store.journal(run), slugged('journal-corrupt'));
     });
@@ -373,10 +434,10 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       const store = await harness.open();
       const { fence } = await lease(store, harness);
       const [first, second] = [
-        await store.createRun(fence, contractPlan, 1, 'l'),
-        await store.createRun(fence, contractPlan, 1, 'l'),
+        (await store.createRun(fence, contractPlan, 1, 'l')).run,
+        (await store.createRun(fence, contractPlan, 1, 'l')).run,
       ];
-      await store.append(fence, first, { type: 'note', text: 'a' });
+      await store.append(fence, first, [{ type: 'note', text: 'a' }]);
       await harness.damage(first, 2, (text) => text.replace('"a"', '"b"'));
       await assert.rejects(store.journal(first), slugged('journal-corrupt'));
       assert.equal((await store.journal(second)).length, 1);
@@ -482,11 +543,11 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       await using harness = await make();
       const [store, other] = [await harness.open(), await harness.open()];
       const { fence } = await lease(store, harness);
-      const run = await store.createRun(fence, contractPlan, 1, 'l');
+      const { run } = await store.createRun(fence, contractPlan, 1, 'l');
       const { fence: newer } = await lease(other, harness, { owner: ben, mode: 'take-over' });
       const late: readonly (() => Promise<unknown>)[] = [
         () => store.createRun(fence, contractPlan, 1, 'l'),
-        () => store.append(fence, run, { type: 'note', text: 'late' }),
+        () => store.append(fence, run, [{ type: 'note', text: 'late' }]),
         () => store.saveRelease(fence, contractRelease(1)),
         () => store.saveReleases(fence, [contractRelease(1)]),
         () => store.quarantine(fence, { commit: 'b', release: 'r1', reason: 'r', since: 1 }),
@@ -495,7 +556,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       assert.equal((await store.journal(run)).length, 1);
       assert.deepEqual(await store.history(), { releases: [], quarantine: [] });
       assert.equal((await other.runs(9)).length, 1);
-      await other.append(newer, run, { type: 'note', text: 'mine' });
+      await other.append(newer, run, [{ type: 'note', text: 'mine' }]);
     });
   });
 

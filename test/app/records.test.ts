@@ -107,15 +107,10 @@ describe('the record of a release', () => {
         of('vault.migrate-up-contract', 'vault', 'database.migrate-up'),
       ],
     };
-    const run = await records.store.createRun(records.fence, plan, 1, 'l');
+    const { run } = await records.store.createRun(records.fence, plan, 1, 'l');
     const applied = async (id: string, output: Json): Promise<void> => {
-      await records.store.append(records.fence, run, {
-        type: 'step',
-        step: id,
-        status: 'applied',
-        attempt: 1,
-        output,
-      });
+      const entry = { type: 'step', step: id, status: 'applied', attempt: 1, output } as const;
+      await records.store.append(records.fence, run, [entry]);
     };
     await applied('web.stage', { folder: 'built' });
     await applied('vault.migrate-up', { applied: ['1'], fingerprint: 'f1' });

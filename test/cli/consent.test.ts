@@ -27,6 +27,7 @@ async function rollback(
   const executed: { plan: Plan; options: ExecuteOptions }[] = [];
   const application: Partial<Application> = {
     releases: async () => [sampleRelease('r42'), sampleRelease('r41')],
+    releasesOf: async () => [sampleRelease('r42'), sampleRelease('r41')],
     planRollback: async () => plan,
     execute: async (given, how) => {
       executed.push({ plan: given, options: how });
@@ -181,6 +182,7 @@ test('the exit code tells how the run ended', async (context) => {
 test('busy is exit code 4', async (context) => {
   const ended = await drive(context, ['rollback', '--yes'], {
     releases: async () => [],
+    releasesOf: async () => [],
     planRollback: async () => samplePlan(),
     execute: async () => {
       throw new UnshipError('busy', { happened: 'sam on web-1: unship release, for 3 min, at web.stage' });
@@ -200,6 +202,7 @@ test('a broken file falls back to the configuration of the last release, for wha
   writeFiles(cwd, { 'unship.config.json': plainConfiguration });
   const application: Partial<Application> = {
     releases: async () => [sampleRelease('r42')],
+    releasesOf: async () => [sampleRelease('r42')],
     status: async () => sampleStatus(),
     prepareRelease: async () => ({
       release: sampleRelease('r42'),

@@ -10,6 +10,7 @@ const application = {
   name: 'vault',
   environment: 'production',
   releases: async () => [],
+  releasesOf: async () => [],
   planRollback: async () => samplePlan(),
   execute: async (_plan, options) => {
     options.onEvent({ type: 'run-started', run: 58, kind: 'rollback', total: 4 });

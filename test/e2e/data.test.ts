@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { buildProgram, type Program } from '../support/program.ts';
-import { destructive, flat, givenGoodRelease, requireExit, requireServed } from './given.ts';
+import { destructive, flat, givenGoodRelease, requireExit, requireServed, untilStep } from './given.ts';
 
 let program: Program;
 
@@ -62,6 +62,36 @@ describe('data', { concurrency: 2 }, () => {
     await requireServed(world, 'r1', 'v1');
     assert.deepEqual(world.rows(), before);
     assert.deepEqual(world.ledger(), ['0001']);
+  });
+
+  it('a release cancelled after code and schema changed together goes back without a failing request', async (context) => {
+    const { world } = await givenGoodRelease(context, program, { surfaces: 'web-and-database' });
+    await world.page(world.port, 'POST');
+    const before = world.rows();
+    const watched = world.environment('web-and-database', { guard: { bake: '60s', every: '100ms' } });
+    world.configure({ production: watched });
+    await world.commit(destructive);
+    const release = world.start(['release', '--yes']);
+    await untilStep(world, 2, 'unship.watch', 'applying');
+    // When people go on using it while it is taken back
+    const ended = new AbortController();
+    const statuses: number[] = [];
+    const use = async (): Promise<void> => {
+      while (!ended.signal.aborted) {
+        statuses.push((await world.page(world.port, 'POST')).status);
+      }
+    };
+    const users = Promise.all([use(), use()]);
+    await world.expect(0, ['cancel', '2', '--yes']);
+    ended.abort();
+    await users;
+    requireExit(await release.ended, 1, 'cancelled');
+    // Then nobody has met code on a schema that it does not run on
+    assert.deepEqual([...new Set(statuses)], [200]);
+    await requireServed(world, 'r1', 'v1');
+    assert.deepEqual(world.ledger(), ['0001']);
+    assert.deepEqual(world.rows().slice(0, 1), before);
+    assert.equal(world.rows().length, 1 + statuses.length);
   });
 
   it('a migration that fails half-way: the release is undone, and nothing is lost', async (context) => {

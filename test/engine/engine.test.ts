@@ -82,7 +82,8 @@ describe('a run', () => {
     using world = new World();
     const process = world.process();
     const session = await process.session();
-    const outcome = await process.engine.start(releasePlan(), session, null, {
+    const begun = await process.engine.begin(process.store, session.fence, releasePlan(), null);
+    const outcome = await process.engine.start(begun, session, {
       signal: process.pause.signal,
       onEvent: () => {
         throw new Error('EPIPE');
@@ -567,7 +568,7 @@ describe('the lease', () => {
       [],
       'only the step under way ended',
     );
-    await assert.rejects(releasing.store.append(1, 1, { type: 'note', text: 'late' }), /fenced-out/);
+    await assert.rejects(releasing.store.append(1, 1, [{ type: 'note', text: 'late' }]), /fenced-out/);
     const again = await other.open('supersede', 'rollback');
     assert.ok(!again.granted, 'but not before a rollback');
     assert.equal(again.holder.fence, 2);
@@ -610,7 +611,8 @@ describe('the lease', () => {
       // The lease goes to another one while this step is under way, before any heartbeat tells.
       if (part === 'apply') await world.process('elsewhere').open('take-over');
     });
-    const outcome = await process.engine.start(rollbackPlan(), session, null, process.options);
+    const begun = await process.engine.begin(process.store, session.fence, rollbackPlan(), null);
+    const outcome = await process.engine.start(begun, session, process.options);
     assert.equal(outcome.status, 'superseded');
     assert.ok(!world.done.has('web.switch'));
   });
@@ -619,7 +621,7 @@ describe('the lease', () => {
     using world = new World();
     const process = world.process();
     const session = await process.session();
-    const run = await process.store.createRun(
+    const { run } = await process.store.createRun(
       session.fence,
       rollbackPlan(),
       world.time.now(),

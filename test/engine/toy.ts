@@ -85,7 +85,7 @@ export class Process {
   }
 
   async open(mode: LeaseMode = 'normal', kind: PlanKind | null = null): Promise<SessionAnswer> {
-    return await Session.open({
+    const answer = await Session.open({
       store: this.store,
       runtime: this.self.runtime,
       owner: this.owner,
@@ -93,6 +93,8 @@ export class Process {
       kind,
       isAlive: (owner) => this.world.isAlive(owner),
     });
+    if (answer.granted) answer.session.keep();
+    return answer;
   }
 
   async session(mode: LeaseMode = 'normal', kind: PlanKind | null = null): Promise<Session> {
@@ -110,7 +112,8 @@ export class Process {
     const session = await this.session('normal', plan.kind);
     try {
       const consent = rowsLost === undefined ? null : { rowsLost, by: 'maria' };
-      return await this.engine.start(plan, session, consent, this.options);
+      const begun = await this.engine.begin(this.store, session.fence, plan, consent);
+      return await this.engine.start(begun, session, this.options);
     } finally {
       await session.close();
     }

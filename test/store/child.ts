@@ -6,12 +6,10 @@ const [what = '', file = '', fence = '', run = '', count = ''] = process.argv.sl
 const store = openSqliteStore(file, systemRuntime());
 if (what === 'append') {
   for (let index = 0; index < Number(count); index += 1) {
-    const entry = await store.append(Number(fence), Number(run), {
-      type: 'note',
-      text: `${process.pid} ${index}`,
-    });
+    const note = { type: 'note', text: `${process.pid} ${index}` } as const;
+    const [entry] = await store.append(Number(fence), Number(run), [note]);
     // Told only once it is written: whoever reads this may rely on it.
-    process.stdout.write(`${entry.seq}\n`);
+    process.stdout.write(`${entry?.seq}\n`);
   }
 } else {
   process.stdout.write(`${await store.lastFence()}\n`);

@@ -343,7 +343,11 @@ export class World {
   }
 
   readState<T>(read: (database: DatabaseSync) => T, environment?: string): T {
-    const database = new DatabaseSync(join(this.stateFolder(environment), 'state.db'), { readOnly: true });
+    const database = new DatabaseSync(join(this.stateFolder(environment), 'state.db'), {
+      readOnly: true,
+      // The last one to close it folds its log in, and whoever comes first next reads that again.
+      timeout: 5000,
+    });
     try {
       return read(database);
     } finally {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { shortCommit } from '../../domain/names.ts';
 import { carryOut, planned } from '../carry-out.ts';
 import type { Answer, CommandContext, CommandModule } from '../context.ts';
@@ -10,7 +11,8 @@ export const standby: CommandModule = {
   async run(context) {
     const application = await context.application();
     const [ref] = context.arguments;
-    const from = context.options.text('from');
+    const folder = context.options.text('from');
+    const from = folder === undefined ? undefined : resolve(context.cwd, folder);
     const surface = context.options.text('surface');
     if (from === undefined && ref !== undefined)
       throw usage('REF goes with --from FOLDER', 'add --from FOLDER');

@@ -24,7 +24,8 @@ export async function run(context: CommandContext): Promise<Answer> {
 /** The worst of them decides: cron's mail is to say so. */
 function all(results: readonly RunResult[]): Answer {
   const answers = results.map((result) => runAnswer(result));
-  const exit = answers.find((answer) => answer.exit === 1)?.exit ?? 0;
+  const exits = answers.map((answer) => answer.exit).filter((code) => code !== 0);
+  const exit = exits.find((code) => code === 1) ?? exits[0] ?? 0;
   return {
     exit,
     document: { schema: 'unship.resumed/1', runs: results },

@@ -225,6 +225,9 @@ export function movementSteps(
   };
   const addDatabases = (before: readonly string[]): readonly string[] =>
     databases.map((move) => add(databaseStep(move, before, options)));
+  // Where requests wait, the undo of the hold is what lets them go on, to what served before.
+  const heldBack = (move: WebMove): { readonly held?: true } =>
+    order === 'hold' && move.facts.canHold ? { held: true } : {};
   const addWebs = (before: (move: WebMove) => readonly string[]): readonly string[] => {
     const starts = webs.map((move) =>
       add(
@@ -232,7 +235,7 @@ export function movementSteps(
           surface: move.surface,
           action: 'web.start',
           title: `start and check ${move.target.release}`,
-          input: { ...move.target },
+          input: { ...move.target, ...heldBack(move) },
           after: before(move),
           onFailure,
           estimateMs: webEstimates(move).start,
@@ -246,7 +249,11 @@ export function movementSteps(
           surface: move.surface,
           action: 'web.switch',
           title: `switch to ${move.target.release}`,
-          input: { target: { ...move.target }, previous: move.current === null ? null : { ...move.current } },
+          input: {
+            target: { ...move.target },
+            previous: move.current === null ? null : { ...move.current },
+            ...heldBack(move),
+          },
           after: starts,
           onFailure,
           estimateMs: 30,
@@ -266,7 +273,10 @@ export function movementSteps(
             surface: move.surface,
             action: 'web.hold',
             title: 'hold requests back',
-            input: {},
+            input: {
+              target: { ...move.target },
+              previous: move.current === null ? null : { ...move.current },
+            },
             after: saved,
             onFailure,
             estimateMs: 50,

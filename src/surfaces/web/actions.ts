@@ -1,7 +1,7 @@
 import { UnshipError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
-import type { ActionHandler, Surface } from '../surface.port.ts';
+import type { ActionHandler, Surface, WorkContext } from '../surface.port.ts';
 import type { Retirement, WebPort, WebTarget } from './web.port.ts';
 
 /** A web host as a surface: its port's calls as actions that can be journaled, verified and undone. */
@@ -24,6 +24,10 @@ function target(input: Input): WebTarget {
 
 function webActions(port: WebPort): { readonly [action: string]: ActionHandler } {
   const nothing = async (): Promise<void> => {};
+  const goBack = async (context: WorkContext, previous: Input): Promise<void> => {
+    await port.start(context, target(previous));
+    await port.switchTo(context, target(previous));
+  };
   return {
     'web.stage': {
       validate: nothing,
@@ -43,7 +47,11 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
       verify: async (_context, input, output) => ({
         observed: `${new Input(input).release('release')} passed its health check after ${Math.round(new Input(output).number('startMs'))} ms`,
       }),
-      undo: (context, input) => port.retire(context, target(new Input(input)), 'stop'),
+      // What requests wait behind can't be stopped before they go elsewhere: the undo of the hold does both.
+      undo: async (context, input) => {
+        const read = new Input(input);
+        if (!read.flag('held')) await port.retire(context, target(read), 'stop');
+      },
     },
     'web.hold': {
       validate: nothing,
@@ -58,7 +66,15 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
           done: 'nothing was changed behind it',
         });
       },
-      undo: (context) => port.resume(context),
+      // By now the schema is back: only now may the code that belongs to it have the requests again.
+      undo: async (context, input) => {
+        const read = new Input(input);
+        const previous = read.inner('previous');
+        const brought = read.inner('target');
+        if (previous !== null) await goBack(context, previous);
+        await port.resume(context);
+        if (previous !== null && brought !== null) await port.retire(context, target(brought), 'stop');
+      },
     },
     'web.switch': {
       validate: nothing,
@@ -69,10 +85,11 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
       verify: (context, input) =>
         port.verifyLive(context, target(new Input(input).inner('target') ?? new Input(null))),
       undo: async (context, input) => {
-        const previous = new Input(input).inner('previous');
-        if (previous === null) return;
-        await port.start(context, target(previous));
-        await port.switchTo(context, target(previous));
+        const read = new Input(input);
+        // The old code can't run before the schema is back, so requests wait, and the undo of the hold ends it.
+        if (read.flag('held')) return await port.hold(context);
+        const previous = read.inner('previous');
+        if (previous !== null) await goBack(context, previous);
       },
     },
     'web.retire': {
