@@ -1,5 +1,5 @@
 import type { Json } from './json.ts';
-import type { Plan, PlanKind, Step } from './plan.ts';
+import { ancestorsOf, type Plan, type PlanKind, type Step } from './plan.ts';
 import type { ReleaseId } from './release.ts';
 
 /** Where a run stands. Reading it never consumes it. */
@@ -122,7 +122,10 @@ export function isSettled(step: Step, state: StepState): boolean {
   return state.status === 'verified' || (step.importance === 'best-effort' && state.status === 'failed');
 }
 
-/** Steps that may start now. */
+/**
+ * Steps that may start now: everything before them is settled, however far before, for a step that is done is
+ * done again when its effect was lost.
+ */
 export function readySteps(plan: Plan, state: RunState): readonly Step[] {
   const byId = new Map(plan.steps.map((step) => [step.id, step]));
   const settled = (id: string): boolean => {
@@ -133,7 +136,7 @@ export function readySteps(plan: Plan, state: RunState): readonly Step[] {
   return plan.steps.filter((step) => {
     const status = state.steps[step.id]?.status ?? 'pending';
     const open = status === 'pending' || status === 'applying' || status === 'applied';
-    return open && step.after.every(settled);
+    return open && [...ancestorsOf(plan.steps, step.id)].every(settled);
   });
 }
 

@@ -11,6 +11,7 @@ import {
   type JournalEntry,
   type RunStatus,
   readySteps,
+  type StepState,
   wasTried,
 } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
@@ -134,7 +135,8 @@ export class Engine {
       const state = journal.state.steps[step.id];
       if (state === undefined) continue;
       const failed = state.status === 'failed' && step.importance === 'required';
-      if (!failed && !(state.status === 'verified' && isNeededAgain(step, journal))) continue;
+      const isLost = isApplied(state) && isNeededAgain(step, journal);
+      if (!failed && !isLost) continue;
       await journal.append({ type: 'step', step: step.id, status: 'pending', attempt: state.attempt });
     }
   }
@@ -322,9 +324,13 @@ function isNeededAgain(step: Step, journal: Journal): boolean {
       later.surface === step.surface &&
       actionEntry(later.action)?.live === true &&
       // What is applied is only looked at again: a switch has ended the hold, and nothing would end a second one.
-      !['applied', 'verified'].includes(journal.state.steps[later.id]?.status ?? 'pending') &&
+      !isApplied(journal.state.steps[later.id]) &&
       ancestorsOf(journal.plan.steps, later.id).has(step.id),
   );
+}
+
+function isApplied(state: StepState | undefined): boolean {
+  return state?.status === 'applied' || state?.status === 'verified';
 }
 
 function isWait(plan: Plan, id: string): boolean {

@@ -282,6 +282,42 @@ describe('an effect that ends with its process', () => {
       assert.equal(calls, holds);
     });
   }
+
+  test('nothing behind it goes on before it is made again, though what stands between is done', async () => {
+    using world = new World();
+    const order: string[] = [];
+    world.behaviours.set('web.hold', async (context, part) => {
+      if (part !== 'verify') return;
+      await context.runtime.clock.sleep(500, context.signal);
+      order.push('held');
+    });
+    world.behaviours.set('web.switch', async (_context, part) => {
+      if (part !== 'apply') return;
+      order.push('switched');
+      if (order.length < 6) throw new Error('not yet');
+    });
+    assert.equal((await world.process().run(plan)).status, 'blocked');
+    assert.equal((await world.process().resume(1)).status, 'done');
+    assert.deepEqual(order, ['held', ...Array(4).fill('switched'), 'held', 'switched']);
+  });
+
+  test('one that was interrupted before it was looked at is made again, not only looked at', async () => {
+    using world = new World();
+    const process = world.process();
+    let held = false;
+    world.behaviours.set('web.hold', async (_context, part) => {
+      if (part === 'apply') held = true;
+      if (part !== 'verify') return;
+      // As a process that dies here: what it held is let go.
+      if (!process.pause.signal.aborted) held = false;
+      process.pause.abort();
+      if (!held) throw new Error('requests are not held back');
+    });
+    assert.equal((await process.run(plan)).status, 'paused');
+    assert.equal((await world.process().resume(1)).status, 'done');
+    const notes = (await process.store.journal(1)).filter((entry) => entry.type === 'note');
+    assert.deepEqual(notes, []);
+  });
 });
 
 describe('time limits', () => {
