@@ -9,7 +9,6 @@ import { fileURLToPath } from 'node:url';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const example = join(repository, 'examples/inner-scribe-vault');
-const program = join(repository, 'bin/unship.js');
 
 /** What a command said and how it ended. */
 export interface CommandResult {
@@ -28,14 +27,17 @@ export class Stage {
   readonly database: string;
   readonly feed: string;
   readonly port: number;
+  readonly #program: string;
   readonly #environment: { readonly [name: string]: string | undefined };
 
   private constructor(
     folder: string,
     port: number,
     watchSeconds: { readonly bake: number; readonly look: number },
+    program: string,
   ) {
     this.folder = folder;
+    this.#program = program;
     this.application = join(folder, 'application');
     this.database = join(folder, 'data', 'vault.db');
     this.feed = join(folder, 'feed');
@@ -58,9 +60,13 @@ export class Stage {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  static async make(watchSeconds: { readonly bake: number; readonly look: number }): Promise<Stage> {
+  /** `program`: the file that starts the command line; this checkout's when it is not given. */
+  static async make(
+    watchSeconds: { readonly bake: number; readonly look: number },
+    program: string = join(repository, 'bin/unship.js'),
+  ): Promise<Stage> {
     const folder = await mkdtemp(join(tmpdir(), 'unship-demo-'));
-    const stage = new Stage(folder, await freePort(), watchSeconds);
+    const stage = new Stage(folder, await freePort(), watchSeconds, program);
     await mkdir(join(folder, 'data'));
     await mkdir(stage.feed);
     // An application that already has its (still empty) database: unship never makes one by accident.
@@ -111,7 +117,7 @@ export class Stage {
 
   /** Runs the real command line in the application's folder. */
   async unship(args: readonly string[], tell?: (text: string) => void): Promise<CommandResult> {
-    return await this.#run(process.execPath, [program, ...args], tell);
+    return await this.#run(process.execPath, [this.#program, ...args], tell);
   }
 
   async #run(
