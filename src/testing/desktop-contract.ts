@@ -13,6 +13,8 @@ export interface DesktopHarness extends AsyncDisposable {
   prepare(version: string): Promise<DesktopTarget>;
   /** Builds the code of `commit` under a higher version and leaves it where the host looks for the standby. */
   prepareStandby(version: string, commit: string): Promise<void>;
+  /** Builds `version` in a folder of its own, where the host does not look by itself. Returns the folder. */
+  build(version: string): Promise<string>;
   work(fence?: number): WorkContext;
   look(): LookContext;
   /** The version that a client on `current` would move to, per platform, having fetched and verified it. */
@@ -152,6 +154,38 @@ export function desktopContract(name: string, make: () => Promise<DesktopHarness
       const after = await facts(harness);
       assert.equal(after.standby, null);
       assert.deepEqual(after.versions['1.1.1'], { status: 'offered', commit: good.commit });
+    });
+
+    test('what was taken in is read back; what was let go is not there', async () => {
+      await using harness = await make();
+      const next = await harness.prepare('1.0.0');
+      const verify = () => harness.open().verifyStaged(harness.look(), next);
+      await assert.rejects(verify(), slugged('artifact-invalid'));
+      await harness.open().stage(harness.work(), next);
+      assert.match((await verify()).observed, /1\.0\.0/);
+      await harness.open().unstage(harness.work(), next);
+      await assert.rejects(verify(), slugged('artifact-invalid'));
+    });
+
+    test('a standby handed over by hand replaces the one before; a lower one is refused and changes nothing', async () => {
+      await using harness = await make();
+      const good = await release(harness, '1.0.0');
+      const bad = await release(harness, '1.1.0');
+      const add = async (version: string, fence?: number) => {
+        const standby = { folder: await harness.build(version), commit: good.commit };
+        return await harness.open().addStandby(harness.work(fence), standby);
+      };
+      for (const version of ['1.1.1', '1.1.2']) {
+        assert.deepEqual(await add(version, 3), { version });
+        assert.deepEqual((await facts(harness)).standby, { version, commit: good.commit });
+      }
+      await assert.rejects(add('1.1.0', 3), slugged('artifact-invalid'));
+      await assert.rejects(add('1.1.3', 2), slugged('fenced-out'));
+      assert.deepEqual((await facts(harness)).standby, { version: '1.1.2', commit: good.commit });
+      assert.deepEqual(await harness.open().standbyProblems(), []);
+      everywhere(await harness.clientSees('1.0.0'), bad.version);
+      await harness.open().publishStandby(harness.work(3), '1.1.2');
+      everywhere(await harness.clientSees('1.1.0'), '1.1.2');
     });
 
     test('what clients would not take, or must not get, is refused and changes nothing', async () => {

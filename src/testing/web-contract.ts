@@ -214,6 +214,34 @@ export function webContract(name: string, make: () => Promise<WebScenario>): voi
       assert.equal(await waiting, first.release);
     });
 
+    it('tells how a release stands', async () => {
+      const starts = scenario.failsToStart !== null;
+      const context = scenario.work(1);
+      await release(good(0));
+      assert.deepEqual(await port.inspect(context, good(1)), { staged: false, running: false });
+      const second = { ...good(1), artifact: await port.stage(context, good(1)) };
+      assert.deepEqual(await port.inspect(context, second), { staged: true, running: false });
+      await port.start(context, second);
+      assert.deepEqual(await port.inspect(context, second), { staged: true, running: starts });
+      await port.retire(context, second, 'stop');
+      assert.deepEqual(await port.inspect(context, second), { staged: true, running: false });
+      await port.unstage(context, second);
+      assert.deepEqual(await port.inspect(context, second), { staged: false, running: false });
+    });
+
+    it('tells whether requests wait', async () => {
+      const context = scenario.work(1);
+      const first = await release(good(0));
+      assert.equal(await port.isHolding(context), false);
+      if (!(await port.observe(context, [])).canHold) return;
+      for (const end of [() => port.resume(context), () => port.switchTo(context, first)]) {
+        await port.hold(context);
+        assert.equal(await port.isHolding(context), true);
+        await end();
+        assert.equal(await port.isHolding(context), false);
+      }
+    });
+
     it('rehearses on a copy without touching what is live', async () => {
       const first = await release(good(0));
       const folder = await mkdtemp(join(tmpdir(), 'unship-rehearsal-'));

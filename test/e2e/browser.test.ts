@@ -30,7 +30,7 @@ async function keep(page: Page, body: string, mood: string): Promise<void> {
   await page.getByRole('button', { name: 'Keep entry' }).click();
   await page
     .getByRole('article')
-    .filter({ hasText: body.split('\n')[0] })
+    .filter({ hasText: body.split('\n')[0] ?? '' })
     .waitFor();
 }
 

@@ -8,8 +8,8 @@ import type { Feed } from './feed.ts';
 import { followState, placeFiles, refuseMissingPlatforms, refuseTakenNames } from './folder.ts';
 import { artifactInvalid, type Manifest } from './manifest.ts';
 import { type FeedState, published } from './offer.ts';
-import { refuseLowerVersion } from './stage.ts';
-import { findStandbyFolders, isAboveAll } from './standby.ts';
+import { refuseLowerVersion, refuseUnlessAbove } from './stage.ts';
+import { findStandbyFolders } from './standby.ts';
 import { publicStateName } from './state.ts';
 
 /** A version that was taken back comes back by unhalting or unpulling it, never by the repeat of its release. */
@@ -74,7 +74,7 @@ async function takeStandby(
   commit: string,
 ): Promise<Manifest> {
   const state = await feed.store.change(context, (current) => current);
-  if (!isAboveAll(state, folder.version)) refuseLowerVersion(state, folder.version);
+  refuseUnlessAbove(Object.keys(state.versions), folder.version);
   const now = context.runtime.clock.now();
   const manifest = await describe(folder, { commit, now, signal: context.signal });
   await refuseMissingPlatforms(feed.folder, manifest);

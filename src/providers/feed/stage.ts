@@ -22,9 +22,17 @@ function artifactOf(manifest: Manifest): Json {
   };
 }
 
-/** Throws `artifact-invalid` unless clients on every published version would take this one. */
+/** Throws `artifact-invalid` unless clients on every other published version would take this one. */
 export function refuseLowerVersion(state: FeedState, version: string): void {
-  const highest = highestVersion(Object.keys(state.versions).filter((other) => other !== version));
+  refuseUnlessAbove(
+    Object.keys(state.versions).filter((other) => other !== version),
+    version,
+  );
+}
+
+/** Throws `artifact-invalid` unless a client on any of the `published` versions would take it. */
+export function refuseUnlessAbove(published: readonly string[], version: string): void {
+  const highest = highestVersion(published);
   if (highest === undefined || compareVersions(version, highest) > 0) return;
   throw artifactInvalid(
     `${version} is not higher than ${highest}, which was published already: clients would not take it`,

@@ -59,7 +59,7 @@ export async function findStandbyFolders(
 }
 
 /** Clients move on only to what is higher than anything they can have. */
-export function isAboveAll(state: FeedState, version: string): boolean {
+function isAboveAll(state: FeedState, version: string): boolean {
   const highest = highestVersion(Object.keys(state.versions));
   return highest === undefined || compareVersions(version, highest) > 0;
 }

@@ -189,6 +189,11 @@ export async function feedFixture(changes: Partial<FeedOptions> = {}): Promise<F
       return target;
     },
     prepareStandby: (version, of) => buildArtifacts(join(root, 'standby', of), version),
+    build: async (version) => {
+      const built = await mkdtemp(join(folder, 'built-'));
+      await buildArtifacts(built, version);
+      return built;
+    },
     work,
     look,
     folder: async () => {
