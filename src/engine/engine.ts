@@ -196,13 +196,16 @@ export class Engine {
           }
         }
         if (inFlight.size === 0) break;
+        // From here on: while the journal is written, the last one under way may end.
+        const next = Promise.race(inFlight.values());
+        next.catch(() => undefined);
         const nowWaiting = [...inFlight.keys()].every((id) => isWait(journal.plan, id));
         if (nowWaiting !== waiting && !stop.aborted) {
           waiting = nowWaiting;
           await journal.append({ type: 'run', status: waiting ? 'waiting' : 'running' });
         }
         await journal.flush();
-        await Promise.race(inFlight.values());
+        await next;
       }
     } catch (error) {
       given.abort();

@@ -25,6 +25,8 @@ export class Journal {
   #state: RunState;
   // Two steps may end at once; the chain has one order, and what waits together is one commit.
   #queue: readonly Queued[] = [];
+  /** What is being written just now. */
+  #batch: readonly Queued[] = [];
   #writing: Promise<void> | undefined;
 
   constructor(
@@ -91,6 +93,7 @@ export class Journal {
     await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue;
+      this.#batch = batch;
       this.#queue = [];
       try {
         const appended = await this.#store.append(
@@ -99,12 +102,14 @@ export class Journal {
           batch.map(({ entry }) => entry),
         );
         this.#entries = [...this.#entries, ...appended];
+        this.#batch = [];
         this.#fold();
         for (const entry of appended) this.#report({ type: 'entry', run: this.run, entry });
         for (const { resolve } of batch) resolve();
       } catch (error) {
         // Whoever appended hears of it and decides; of the deferred ones nobody does, so they stay to be written.
         const deferred = batch.filter(({ isDeferred }) => isDeferred);
+        this.#batch = [];
         this.#queue = [...deferred, ...this.#queue];
         for (const { reject } of batch) reject(error);
         if (!this.#queue.some(({ isDeferred }) => !isDeferred)) break;
@@ -115,7 +120,7 @@ export class Journal {
 
   #fold(): void {
     const at = this.#entries.at(-1);
-    const deferred = this.#queue
+    const deferred = [...this.#batch, ...this.#queue]
       .filter(({ isDeferred }) => isDeferred)
       .map(({ entry }, index) => ({ ...entry, seq: (at?.seq ?? 0) + index + 1, at: at?.at ?? 0 }));
     this.#state = foldRun(this.plan, [...this.#entries, ...deferred]);

@@ -256,6 +256,30 @@ describe('when a step fails', () => {
   });
 });
 
+test('what ends while the journal is being written is not waited for', async () => {
+  using world = new World();
+  const process = world.process();
+  const { clock } = process.self.runtime;
+  const append = process.store.append.bind(process.store);
+  process.store.append = async (...entries) => {
+    await clock.sleep(50);
+    return await append(...entries);
+  };
+  world.behaviours.set('web.start', async (_context, part) => {
+    if (part === 'verify') await clock.sleep(20);
+  });
+  const plan = planOf('rollback', [
+    { surface: 'desktop', action: 'desktop.halt' },
+    { surface: 'web', action: 'web.start' },
+    { surface: 'web', action: 'web.switch', after: ['desktop.halt', 'web.start'] },
+  ]);
+  const status = await Promise.race([
+    process.run(plan).then((outcome) => outcome.status),
+    clock.sleep(3_600_000).then(() => 'stuck' as const),
+  ]);
+  assert.equal(status, 'done');
+});
+
 describe('an effect that ends with its process', () => {
   const plan = planOf('rollback', [
     { surface: 'web', action: 'web.hold' },

@@ -56,6 +56,21 @@ async function begun(
 }
 
 describe('the journal of a run', () => {
+  test('what is deferred counts while it is being written, whatever is deferred meanwhile', async () => {
+    using world = new World();
+    const { journal } = await begun(world.process(), []);
+    const statuses = () => Object.values(journal.state.steps).map(({ status }) => status);
+    journal.defer(verified('web.start'));
+    const writing = journal.flush();
+    // The write has begun: what it takes along is no longer in the queue.
+    await Promise.resolve();
+    await Promise.resolve();
+    journal.defer(verified('web.switch'));
+    assert.deepEqual(statuses(), ['verified', 'verified']);
+    await writing;
+    assert.deepEqual(statuses(), ['verified', 'verified']);
+  });
+
   test('what is asked for in one turn is one commit, in that order', async () => {
     using world = new World();
     const batches: Batch[] = [];
