@@ -241,8 +241,18 @@ export class World {
     return this.#start(process.execPath, [this.#program.file, ...args], variables);
   }
 
+  /** Throws when the command does not end: a test that waits for ever tells nobody why. */
   async run(args: readonly string[], variables: { readonly [name: string]: string } = {}): Promise<Ended> {
-    return await this.start(args, variables).ended;
+    const { child, ended } = this.start(args, variables);
+    const late = new AbortController();
+    const first = await Promise.race([
+      ended,
+      sleep(longestCommandMs, undefined, late).catch(() => undefined),
+    ]);
+    late.abort();
+    if (first !== undefined) return first;
+    child.kill('SIGKILL');
+    throw new Error(`\`unship ${args.join(' ')}\` did not end:\n${said(await ended)}`);
   }
 
   /** Runs a command that has to end with this exit code. */
@@ -398,6 +408,8 @@ export function said(ended: Ended): string {
   const how = ended.signal === null ? `exit ${ended.exit}` : ended.signal;
   return `${how}\n${ended.stdout}\n${ended.stderr}`;
 }
+
+const longestCommandMs = 120_000;
 
 /** Polls until it is true; false when it is not in time. */
 export async function until(check: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<boolean> {
