@@ -23,7 +23,16 @@ function urlOf(file) {
   return require('node:url').pathToFileURL(file).href;
 }
 
+// node:sqlite calls itself experimental on some of the versions that this runs on; it is no news to a user.
+function quietAboutExperiments() {
+  const emit = process.emitWarning;
+  process.emitWarning = (...warning) => {
+    if (warning[1] !== 'ExperimentalWarning') emit.apply(process, warning);
+  };
+}
+
 function start() {
+  quietAboutExperiments();
   const path = require('node:path');
   const module = require('node:module');
   // Not the default place in the shared temporary folder: whoever gets there first could plant code.

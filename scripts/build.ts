@@ -50,6 +50,8 @@ async function bundle({ name, source, format }: Program): Promise<void> {
     input: { [name]: source },
     platform: 'node',
     tsconfig: false,
+    // The oldest Node that `engines` promises: newer syntax (`using`) is written out for it.
+    transform: { target: 'node22.18' },
     // Optional drivers, present only where the user has installed them.
     external: ['pg', 'pg-native', 'better-sqlite3'],
     onLog(level, log, handler) {

@@ -20,6 +20,12 @@ export interface CommandResult {
   readonly endedAt: number;
 }
 
+/** How the command line is started: its file, on this Node. */
+export interface Started {
+  readonly file: string;
+  readonly node: string;
+}
+
 /** The example application in a temporary folder: a git repository, a database, a feed, and the real program. */
 export class Stage {
   readonly folder: string;
@@ -27,14 +33,14 @@ export class Stage {
   readonly database: string;
   readonly feed: string;
   readonly port: number;
-  readonly #program: string;
+  readonly #program: Started;
   readonly #environment: { readonly [name: string]: string | undefined };
 
   private constructor(
     folder: string,
     port: number,
     watchSeconds: { readonly bake: number; readonly look: number },
-    program: string,
+    program: Started,
   ) {
     this.folder = folder;
     this.#program = program;
@@ -44,8 +50,8 @@ export class Stage {
     this.port = port;
     this.#environment = {
       ...process.env,
-      // The application runs on the Node that this runs on, whatever else the machine has.
-      PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`,
+      // The application runs on the Node that the program runs on, whatever else the machine has.
+      PATH: `${dirname(program.node)}${delimiter}${process.env.PATH ?? ''}`,
       XDG_STATE_HOME: join(folder, 'state'),
       VAULT_DB: this.database,
       VAULT_FEED: this.feed,
@@ -60,10 +66,9 @@ export class Stage {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** `program`: the file that starts the command line; this checkout's when it is not given. */
   static async make(
     watchSeconds: { readonly bake: number; readonly look: number },
-    program: string = join(repository, 'bin/unship.js'),
+    program: Started = { file: join(repository, 'bin/unship.js'), node: process.execPath },
   ): Promise<Stage> {
     const folder = await mkdtemp(join(tmpdir(), 'unship-demo-'));
     const stage = new Stage(folder, await freePort(), watchSeconds, program);
@@ -117,7 +122,7 @@ export class Stage {
 
   /** Runs the real command line in the application's folder. */
   async unship(args: readonly string[], tell?: (text: string) => void): Promise<CommandResult> {
-    return await this.#run(process.execPath, [this.#program, ...args], tell);
+    return await this.#run(this.#program.node, [this.#program.file, ...args], tell);
   }
 
   async #run(

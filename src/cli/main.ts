@@ -7,7 +7,6 @@ import type { Host } from './host.ts';
 export async function start(): Promise<void> {
   // First of all: database, journal and logs were readable by everybody under the usual mask.
   process.umask(0o077);
-  quietAboutExperiments();
   const host = processHost();
   process.on('uncaughtException', (error) => {
     // A trace may hold a secret, and there is no telling what was under way: the short form, and an end.
@@ -83,17 +82,6 @@ function divert(foreign: (text: string) => void, original: { stdout: Write; stde
     process.stdout.write = original.stdout;
     process.stderr.write = original.stderr;
   };
-}
-
-/** node:sqlite calls itself experimental on some of the versions that we run on; it is no news to a user. */
-function quietAboutExperiments(): void {
-  const emit = process.emitWarning.bind(process) as (...all: unknown[]) => void;
-  process.emitWarning = ((warning: string | Error, ...rest: unknown[]): void => {
-    const [kind] = rest;
-    const type = typeof kind === 'object' && kind !== null ? (kind as { readonly type?: string }).type : kind;
-    const name = warning instanceof Error ? warning.name : type;
-    if (name !== 'ExperimentalWarning') emit(warning, ...rest);
-  }) as typeof process.emitWarning;
 }
 
 function userName(): string {

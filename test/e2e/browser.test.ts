@@ -10,7 +10,13 @@ let stage: Stage;
 
 before(async () => {
   program = await buildProgram();
-  stage = await Stage.make({ bake: 5, look: 0.05 }, program.file);
+  stage = await Stage.make(
+    { bake: 5, look: 0.05 },
+    {
+      file: program.file,
+      node: process.execPath,
+    },
+  );
 });
 
 after(async () => {
