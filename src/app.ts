@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RunningApplication } from './app/application.ts';
+import { createDraftFolder } from './app/draft-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
 import { faultsFromEnvironment, isOwnerAlive, systemRuntime, thisOwner } from './app/system-runtime.ts';
 import { revealSecret } from './config/secrets.ts';
@@ -65,6 +66,7 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     runtime,
     source,
     channels,
+    drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults),
     plannedReleases: new Map(),
     store: openSqliteStore(join(request.stateFolder, 'state.db'), runtime),
     owner: thisOwner(request.user, request.command),

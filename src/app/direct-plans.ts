@@ -3,6 +3,7 @@ import type { Plan, Refusal, Step, StrategyOption } from '../domain/plan.ts';
 import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
 import { schemaLabel } from '../domain/planner/rollback.ts';
 import { liveRelease, type Release } from '../domain/release.ts';
+import { timeLimit } from '../domain/time-limit.ts';
 import { observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 
@@ -23,6 +24,9 @@ export type DirectRequest =
       readonly surface?: string;
       readonly version?: string;
     };
+
+/** Longest time for one look, in ms. */
+const lookWithinMs = 60_000;
 
 export async function directPlan(parts: Parts, request: DirectRequest): Promise<Plan | Refusal> {
   const { store, surfaces, runtime, policy } = parts;
@@ -128,7 +132,8 @@ async function restoreSteps(parts: Parts, id: string, facts: DatabasesByName): P
   for (const [surface, port] of parts.databases) {
     const backup = facts[surface]?.backups.find((item) => item.id === id);
     if (backup === undefined) continue;
-    const context = { runtime: parts.runtime, signal: AbortSignal.timeout(60_000) };
+    using limit = timeLimit(parts.runtime.clock, lookWithinMs);
+    const context = { runtime: parts.runtime, signal: limit.signal };
     const risk = await port.countRestoreRisk(context, id);
     return {
       steps: [
@@ -246,7 +251,8 @@ async function desktopStep(
       'unship status',
     );
   }
-  const context = { runtime: parts.runtime, signal: AbortSignal.timeout(60_000) };
+  using limit = timeLimit(parts.runtime.clock, lookWithinMs);
+  const context = { runtime: parts.runtime, signal: limit.signal };
   const seen = await port.observe(context, { releases: live === undefined ? [] : [live], countRisk: false });
   const version = request.version ?? seen.offered;
   if (version === null)

@@ -1,11 +1,10 @@
-import { mkdir, open, rename } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Release, ReleaseId } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { foldRun, idempotencyKey, type JournalEntry } from '../domain/run.ts';
+import { timeLimit } from '../domain/time-limit.ts';
 import { releaseUnhealthy, runBlocked, runDone } from '../incident/communication/messages.ts';
 import type { Message } from '../incident/communication.port.ts';
 import {
@@ -34,25 +33,7 @@ async function writeDraft(parts: Parts, run: number, now: number): Promise<strin
   const incident = known ?? (await store.openIncident({ run, release: plan.from, openedAt: now, draft: '' }));
   const text = draft(await factsOf(parts, run, plan, incident.id));
   await store.saveIncidentDraft(incident.id, text);
-  const folder = join(parts.request.stateFolder, 'incidents');
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = join(folder, `incident-${incident.id}.md`);
-  parts.runtime.faults.point('incident.file.before');
-  await replaceFile(file, text);
-  parts.runtime.faults.point('incident.file.after');
-  return file;
-}
-
-async function replaceFile(file: string, text: string): Promise<void> {
-  const temporary = `${file}.new`;
-  const handle = await open(temporary, 'w', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, file);
+  return await parts.drafts.save(incident.id, text);
 }
 
 async function factsOf(parts: Parts, run: number, plan: Plan, incident: number): Promise<IncidentFacts> {
@@ -165,9 +146,10 @@ export async function afterRun(parts: Parts, plan: Plan, result: RunResult): Pro
   if (blocked || through) await writeDraft(parts, result.run, runtime.clock.now()).catch(() => undefined);
   if (!blocked && !unhealthy) return;
   if (parts.channels.length === 0) return;
+  using limit = timeLimit(runtime.clock, tellWithinMs);
   const context: WorkContext = {
     runtime,
-    signal: AbortSignal.timeout(tellWithinMs),
+    signal: limit.signal,
     idempotencyKey: idempotencyKey(policy.application, policy.environment, result.run, 'after'),
     fence: 0,
     maximumRowsLost: 0,

@@ -11,6 +11,7 @@ import {
   type ReleaseId,
 } from '../domain/release.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { timeLimit } from '../domain/time-limit.ts';
 import type { Query, Surface } from '../surfaces/surface.port.ts';
 
 /** Longest time for looking at one surface, in ms. */
@@ -30,7 +31,8 @@ export async function observe(
 ): Promise<Observation> {
   const seen: { [surface: string]: SurfaceFacts } = {};
   const failures: { surface: string; error: unknown }[] = [];
-  const signal = AbortSignal.timeout(observeWithinMs);
+  using limit = timeLimit(runtime.clock, observeWithinMs);
+  const { signal } = limit;
   await Promise.all(
     [...surfaces.values()].map(async (surface) => {
       try {

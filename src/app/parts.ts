@@ -11,6 +11,7 @@ import type { DesktopPort } from '../surfaces/desktop/desktop.port.ts';
 import type { Source } from '../surfaces/source.port.ts';
 import type { Surface } from '../surfaces/surface.port.ts';
 import type { WebPort } from '../surfaces/web/web.port.ts';
+import type { DraftFolder } from './draft-folder.ts';
 
 /** The ports of one environment by surface name, live or on a copy, and the surfaces made of them. */
 export interface Ports {
@@ -32,6 +33,7 @@ export interface Parts extends Ports {
   /** Null where it can't be told from here. */
   isOwnerAlive(owner: LeaseOwner): boolean | null;
   readonly channels: readonly Channel[];
+  readonly drafts: DraftFolder;
   /** Releases that are being prepared and not stored yet, by id. */
   readonly plannedReleases: Map<string, Release>;
   /** The configured checks against the given web surfaces: live ones, or those of a rehearsal. */

@@ -29,6 +29,13 @@ interface Unit {
   restarting?: Promise<void>;
 }
 
+/** How often a release is started that finds its port taken. */
+const startAttempts = 3;
+
+function isPortTaken(log: string, port: number): boolean {
+  return /EADDRINUSE|address already in use/i.test(log) && log.includes(String(port));
+}
+
 /** Starts, restarts, adopts and stops the processes of releases. Every process is written down as it changes. */
 export class Supervisor {
   readonly #units = new Map<ReleaseId, Unit>();
@@ -101,14 +108,20 @@ export class Supervisor {
     return begun;
   }
 
-  async #start(spec: ReleaseSpec): Promise<StartResult> {
+  async #start(spec: ReleaseSpec, attempt = 1): Promise<StartResult> {
     const began = performance.now();
     const before = this.#units.get(spec.release);
     const unit = before?.process.alive ? before : await this.#launch(spec, null, 0, false);
     const seen = await this.#untilHealthy(unit, spec.startWithinMs);
     if (seen !== null) {
       const tail = await tailOf(this.logOf(spec.release));
+      const hasEnded = !unit.process.alive;
       await this.stop(spec.release, Math.min(spec.drainMs, 2_000));
+      // The port was free when it was chosen; somebody else was faster.
+      if (hasEnded && attempt < startAttempts && isPortTaken(tail, unit.port)) {
+        this.#report(`${spec.release}: port ${unit.port} was taken meanwhile; started again on another`);
+        return this.#start(spec, attempt + 1);
+      }
       throw new UnshipError('target-unhealthy', {
         happened: `${spec.release} was started on port ${unit.port} and did not become healthy: ${seen}${tail === '' ? '' : `\n${tail}`}`,
         done: 'its process was stopped again; traffic was not touched',

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 // A small application: what a release serves in the tests of the gateway.
@@ -87,4 +88,12 @@ server.on('upgrade', (request, socket) => {
 
 process.on('SIGUSR2', () => console.log(`${release} rests`));
 process.on('SIGCONT', () => undefined);
-setTimeout(() => server.listen(Number(process.env.PORT), '127.0.0.1'), startsAfter);
+const listen = (): unknown => server.listen(Number(process.env.PORT), '127.0.0.1');
+const squatted = process.env.SQUATTED_ONCE;
+if (squatted !== undefined && !existsSync(squatted)) {
+  // Somebody else was faster at this port.
+  writeFileSync(squatted, '');
+  createServer().listen(Number(process.env.PORT), '127.0.0.1', listen);
+} else {
+  setTimeout(listen, startsAfter);
+}

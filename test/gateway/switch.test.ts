@@ -208,6 +208,12 @@ describe('gateway', () => {
     assert.equal((await gateway.ask('/')).body, 'r1');
   });
 
+  it('starts on another port when somebody was faster at the chosen one', async () => {
+    await gateway.start('r1', { SQUATTED_ONCE: join(gateway.folder, 'squatted') });
+    await gateway.switchTo('r1');
+    assert.equal((await gateway.ask('/')).body, 'r1');
+  });
+
   it('does not stop what serves; stops the rest with its whole group', async () => {
     await gateway.start('r1');
     await gateway.start('r2');

@@ -1,5 +1,5 @@
-import { open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { Json } from '../../domain/json.ts';
 
 /** Replaces the file whole and durably; others see the old content or the new one. */
@@ -14,6 +14,26 @@ export async function writeJson(path: string, value: Json): Promise<void> {
   }
   await rename(temporary, path);
   await syncFolder(dirname(path));
+  await removeLeft(path);
+}
+
+/** What processes that were killed in the middle have left of this file. */
+async function removeLeft(path: string): Promise<void> {
+  const prefix = `${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !name.endsWith('.new')) continue;
+    if (isRunning(Number(name.slice(prefix.length, -'.new'.length)))) continue;
+    await rm(join(dirname(path), name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Undefined when it isn't there or holds something else than JSON. */

@@ -71,6 +71,16 @@ describe('server provider', () => {
     assert.equal((await ask(port, '/built')).body, 'two');
   });
 
+  it('clears away what a killed process was in the middle of writing, and nobody else’s', async () => {
+    const left = [`measurements.json.${2 ** 22 + 1}.new`, `measurements.json.${process.ppid}.new`];
+    for (const name of left) writeFileSync(join(world.state, name), '{');
+    await bring(make(), 'r1', 'one');
+    assert.deepEqual(
+      readdirSync(world.state).filter((name) => name.endsWith('.new')),
+      left.slice(1),
+    );
+  });
+
   it('releases and goes back under load without one failed request', async () => {
     const web = make();
     const first = await bring(web, 'r1', 'one');

@@ -1,0 +1,35 @@
+import { mkdir, open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Faults } from '../domain/runtime.ts';
+
+/** Where incident drafts lie for people to read and edit. */
+export interface DraftFolder {
+  /** Writes a draft whole, in place of an earlier one, and returns where it lies. */
+  save(incident: number, text: string): Promise<string>;
+}
+
+/** `incident-N.md` in this folder, readable by its owner alone. */
+export function createDraftFolder(folder: string, faults: Faults): DraftFolder {
+  return {
+    save: async (incident, text) => {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const file = join(folder, `incident-${incident}.md`);
+      faults.point('incident.file.before');
+      await replaceFile(file, text);
+      faults.point('incident.file.after');
+      return file;
+    },
+  };
+}
+
+async function replaceFile(file: string, text: string): Promise<void> {
+  const temporary = `${file}.new`;
+  const handle = await open(temporary, 'w', 0o600);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, file);
+}
