@@ -1,14 +1,17 @@
 import type { ExecuteOptions, RunOptions } from '../domain/application.ts';
-import { UnshipError } from '../domain/errors.ts';
+import { isUnshipError, UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import { shortHash } from '../domain/plan.ts';
 import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
+import type { Runtime } from '../domain/runtime.ts';
+import { timeLimit } from '../domain/time-limit.ts';
 import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
 import type { LeaseMode, Store } from '../store/store.port.ts';
+import type { Surface, WorkContext } from '../surfaces/surface.port.ts';
 import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
 import { runEventTranslator } from './run-events.ts';
@@ -16,6 +19,11 @@ import { runResult } from './run-result.ts';
 
 /** How far a plan may lie back and still be run without looking again, in ms, if no run came between. */
 const freshForMs = 3000;
+
+/** Longest time for telling all surfaces that an earlier holder's work counts no more, in ms. */
+const fenceWithinMs = 15_000;
+/** Waits between attempts at it, in ms. */
+const fenceDelays: readonly number[] = [300, 1500];
 
 /** A plan with the means to make it again: at run time the world is looked at once more. */
 export interface MadePlan {
@@ -39,6 +47,15 @@ function withReason(plan: Plan, reason: string | undefined): Plan {
       : step,
   );
   return { ...plan, reason, steps };
+}
+
+async function isVisible(surface: Surface, runtime: Runtime): Promise<boolean> {
+  using limit = timeLimit(runtime.clock, fenceWithinMs);
+  const query = { releases: [], countRisk: false };
+  return await surface.observe({ runtime, signal: limit.signal }, query).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Starts, resumes and ends runs under the lease of this environment. */
@@ -93,19 +110,21 @@ export class Runs {
     });
   }
 
-  /** Runs that a new one of this kind has to deal with: a rollback ends them, everything else must not pass them by. */
-  async #settleUnended(store: Store, fence: number, plan: Plan): Promise<void> {
-    const unended = await store.unendedRuns();
-    const decisive = plan.kind === 'rollback' || plan.kind === 'undo';
+  /** A rollback ends whatever is under way; everything else must not pass it by. */
+  async #refuseBesideUnended({ kind }: Plan): Promise<void> {
+    if (kind === 'rollback' || kind === 'undo') return;
+    const unended = await this.#parts.store.unendedRuns();
     const blocking = unended.find((run) => run.kind !== 'rehearsal');
-    if (!decisive && blocking !== undefined) {
-      throw new UnshipError('unfinished-run', {
-        happened: `run ${blocking.id} (${blocking.kind}${blocking.to === null ? '' : ` to ${blocking.to}`}) is ${blocking.status}`,
-        done: 'nothing',
-        next: `unship resume ${blocking.id}, or unship cancel ${blocking.id}`,
-      });
-    }
-    for (const run of unended) {
+    if (blocking === undefined) return;
+    throw new UnshipError('unfinished-run', {
+      happened: `run ${blocking.id} (${blocking.kind}${blocking.to === null ? '' : ` to ${blocking.to}`}) is ${blocking.status}`,
+      done: 'nothing',
+      next: `unship resume ${blocking.id}, or unship cancel ${blocking.id}`,
+    });
+  }
+
+  async #supersedeUnended(store: Store, fence: number): Promise<void> {
+    for (const run of await store.unendedRuns()) {
       const note = `by ${this.#parts.request.command}`;
       await store.append(fence, run.id, [{ type: 'run', status: 'superseded', note }]);
     }
@@ -192,7 +211,8 @@ export class Runs {
       const consent = await this.#consent(made, made.plan, options);
       const taken = await store.together('begin', async (state) => {
         const session = await this.#lease(state, mode, made.plan);
-        if (session.fence !== made.fence + 1) return { session };
+        const isAlone = session.fence === made.fence + 1 && (await state.unendedRuns()).length === 0;
+        if (!isAlone) return { session };
         return { session, begun: await this.#begin(state, session, made, made.plan, consent, options) };
       });
       taken.session.keep();
@@ -207,17 +227,51 @@ export class Runs {
     made: MadePlan,
     options: ExecuteOptions,
   ): Promise<{ readonly session: Session; readonly begun: BegunRun }> {
+    const { store } = this.#parts;
     try {
+      await this.#refuseBesideUnended(made.plan);
+      await this.#fenceOff(session);
       const plan = await this.#remade(made);
       const consent = await this.#consent(made, plan, options);
-      const begun = await this.#parts.store.together('begin', (state) =>
-        this.#begin(state, session, made, plan, consent, options),
-      );
+      // Both or neither: a release that was ended with nothing in its place would be taken back by nobody.
+      const begun = await store.together('begin', async (state) => {
+        await this.#supersedeUnended(state, session.fence);
+        return await this.#begin(state, session, made, plan, consent, options);
+      });
       return { session, begun };
     } catch (error) {
       await session.close();
       throw error;
     }
+  }
+
+  /**
+   * What an earlier holder has sent may still be on its way, and would change what this plan takes for granted.
+   * A surface that can't be told must be one that can't be seen either: the plan that is made after this says so.
+   */
+  async #fenceOff(session: Session): Promise<void> {
+    const { surfaces, runtime, policy } = this.#parts;
+    using limit = timeLimit(runtime.clock, fenceWithinMs);
+    const context: WorkContext = {
+      runtime,
+      signal: limit.signal,
+      idempotencyKey: `${policy.application}/${policy.environment}/fence/${session.fence}`,
+      fence: session.fence,
+      maximumRowsLost: 0,
+      progress: () => {},
+    };
+    const tell = async (surface: Surface): Promise<void> => {
+      for (const delay of [...fenceDelays, undefined]) {
+        try {
+          return await surface.raiseFence(context);
+        } catch (error) {
+          if (isUnshipError(error) && error.slug === 'fenced-out') throw error;
+          if (delay !== undefined) await runtime.clock.sleep(delay, limit.signal);
+          else if (await isVisible(surface, runtime)) throw error;
+        }
+      }
+    };
+    await Promise.all([...surfaces.values()].map(tell));
   }
 
   async #begin(
@@ -228,7 +282,6 @@ export class Runs {
     consent: { readonly rowsLost: number; readonly by: string } | null,
     options: ExecuteOptions,
   ): Promise<BegunRun> {
-    await this.#settleUnended(store, fence, plan);
     if (made.release !== undefined) await this.#saveConfiguration(store);
     return await this.#engine.begin(store, fence, withReason(plan, options.reason), consent, made.release);
   }

@@ -1,4 +1,5 @@
 import type { Application } from '../domain/application.ts';
+import { isUnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { refusalError } from '../domain/refusal-error.ts';
 import type { RunResult } from '../domain/report.ts';
@@ -36,6 +37,31 @@ export async function planAnswer(
 function withEnvironment(context: CommandContext, command: string): string {
   const name = context.options.text('env');
   return name === undefined ? command : `${command} --env ${name}`;
+}
+
+/** How often a plan is made anew because the state moved between making it and starting it. */
+const mostPlans = 4;
+
+/**
+ * The same for a way back, which must not fail because the release that it ends was still moving: it is planned
+ * anew, shown and asked about again. `--plan HASH` wants just that one.
+ */
+export async function carryBack(
+  context: CommandContext,
+  application: Application,
+  make: () => Promise<Plan | Refusal>,
+  question: (plan: Plan) => string,
+): Promise<Answer> {
+  for (let plans = 1; ; plans += 1) {
+    const plan = planned(await make());
+    try {
+      return await carryOut(context, application, plan, question(plan));
+    } catch (error) {
+      const hasMoved = isUnshipError(error) && error.slug === 'plan-stale';
+      if (!hasMoved || plans === mostPlans || context.options.flag('plan')) throw error;
+      context.terminal.note(['The state has moved meanwhile. This is the plan as it is now.', '']);
+    }
+  }
 }
 
 /**

@@ -46,6 +46,7 @@ interface Results {
   readonly switch: null;
   readonly hold: HoldResult;
   readonly resume: null;
+  readonly fence: null;
   readonly weights: null;
   readonly stop: null;
   readonly standby: null;

@@ -96,6 +96,8 @@ export class Gateway {
         return this.#hold(request);
       case 'resume':
         return this.#resume(request);
+      case 'fence':
+        return this.#raiseFence(request);
       case 'weights':
         return this.#weigh(request);
       case 'stop':
@@ -228,6 +230,10 @@ export class Gateway {
       return next.hold === null ? next : { ...next, hold: null };
     });
     this.#follow();
+  }
+
+  async #raiseFence({ fence }: Request<'fence'>): Promise<void> {
+    await this.#state.update((state) => fenced(state, fence));
   }
 
   /** Traffic does what the state says, in one turn; what answered the old release may end in its own time. */

@@ -55,6 +55,8 @@ export type GatewayRequest =
       readonly maxMs: number;
     }
   | { readonly command: 'resume'; readonly fence: number }
+  /** Changes nothing but what is refused from now on. */
+  | { readonly command: 'fence'; readonly fence: number }
   | {
       readonly command: 'weights';
       readonly fence: number;

@@ -62,5 +62,7 @@ export interface Surface {
   readonly name: string;
   readonly kind: SurfaceKind;
   observe(context: LookContext, query: Query): Promise<SurfaceFacts>;
+  /** From now on work with a lower fence than this is refused. Throws `fenced-out`. */
+  raiseFence(context: WorkContext): Promise<void>;
   readonly actions: { readonly [action: string]: ActionHandler };
 }

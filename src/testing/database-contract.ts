@@ -259,6 +259,16 @@ export function databaseContract(name: string, make: () => Promise<DatabaseWorld
     assert.deepEqual(facts.applied, ['0001', '0002']);
   });
 
+  check('work that was sent before a higher fence was raised is refused', async (world) => {
+    const prepared = await prepare(world);
+    for (const _ of [1, 2]) await world.port.raiseFence(world.context('newer', { fence: 8 }));
+    await assert.rejects(up(world, prepared), isSlug('fenced-out'));
+    const older = world.port.raiseFence(world.context('older', { fence: 7 }));
+    await assert.rejects(older, isSlug('fenced-out'));
+    const facts = await world.port.observe(world.context('look'), query);
+    assert.deepEqual(facts.applied, ['0001']);
+  });
+
   check('the fence does not go back with the content of an old backup', async (world) => {
     const prepared = await prepare(world);
     const newer = world.context('newer', { fence: 8 });

@@ -226,6 +226,17 @@ export function desktopContract(name: string, make: () => Promise<DesktopHarness
       await harness.open().unpull(harness.work(7), '1.1.0');
     });
 
+    test('work that was sent before a higher fence was raised is refused', async () => {
+      await using harness = await make();
+      await release(harness, '1.0.0');
+      for (const _ of [1, 2]) await harness.open().raiseFence(harness.work(6));
+      await assert.rejects(harness.open().halt(harness.work(5), '1.0.0'), slugged('fenced-out'));
+      await assert.rejects(harness.open().raiseFence(harness.work(5)), slugged('fenced-out'));
+      everywhere(await harness.clientSees('0.9.0'), '1.0.0');
+      await harness.open().halt(harness.work(6), '1.0.0');
+      everywhere(await harness.clientSees('0.9.0'), null);
+    });
+
     test('a rehearsal does everything on a copy and leaves the live host alone', async () => {
       await using harness = await make();
       const good = await release(harness, '1.0.0');

@@ -138,6 +138,18 @@ export function webContract(name: string, make: () => Promise<WebScenario>): voi
       assert.equal(await scenario.visit(), second.release);
     });
 
+    it('refuses from the moment a higher fence is raised what was sent before it', async () => {
+      const first = await release(good(0), 5);
+      const second = { ...good(1), artifact: await port.stage(scenario.work(5), good(1)) };
+      await port.start(scenario.work(5), second);
+      for (const _ of [1, 2]) await port.raiseFence(scenario.work(6));
+      await assert.rejects(port.switchTo(scenario.work(5), second), slug('fenced-out'));
+      await assert.rejects(port.raiseFence(scenario.work(5)), slug('fenced-out'));
+      assert.equal(await scenario.visit(), first.release);
+      await port.switchTo(scenario.work(6), second);
+      assert.equal(await scenario.visit(), second.release);
+    });
+
     it('touches nothing when the commit is gone', async () => {
       const first = await release(good(0));
       await assert.rejects(port.stage(scenario.work(1), scenario.commitGone), slug('commit-gone'));

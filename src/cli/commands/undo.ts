@@ -1,11 +1,15 @@
-import { carryOut, planned } from '../carry-out.ts';
+import { carryBack } from '../carry-out.ts';
 import type { Answer, CommandContext } from '../context.ts';
 import { runNumber } from './rollback-request.ts';
 
 export async function run(context: CommandContext): Promise<Answer> {
   const wanted = runNumber(context);
   const application = await context.application();
-  const plan = planned(await application.planUndo(wanted));
   const question = wanted === undefined ? 'Undo it?' : `Undo run ${wanted}?`;
-  return await carryOut(context, application, plan, question);
+  return await carryBack(
+    context,
+    application,
+    () => application.planUndo(wanted),
+    () => question,
+  );
 }

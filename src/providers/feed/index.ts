@@ -38,6 +38,9 @@ async function verifyOffered(feed: Feed, context: LookContext, version: string |
 function portOf(feed: Feed): DesktopPort {
   return {
     observe: (context, query) => observeFeed(feed, context, query),
+    raiseFence: async (context) => {
+      await feed.store.change(context, (state) => state);
+    },
     versionAt: (_context, commit) => versionAtCommit(feed, commit),
     stage: (context, target): Promise<Json> => stageTarget(feed, context, target),
     verifyStaged: (context, target) => verifyStaged(feed, context, target),

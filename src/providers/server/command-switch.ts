@@ -65,6 +65,7 @@ export function createCommandSwitch(
       const [found, said] = await Promise.all([status(context), live(context).catch(() => null)]);
       return { ...stateOf(layout, found), live: said };
     },
+    raiseFence: ({ fence }) => passFence(layout, fence),
     start: async (context, target) => {
       if (!supervised) return { startMs: 0, cold: false };
       const { startMs, already } = await startProcess(parts, context, target);

@@ -22,6 +22,9 @@ export function createGatewaySwitch(parts: ProcessParts, host: string, port: num
     address,
     canHold: true,
     look: async (context) => stateOf(layout, await gatewayStatus(parts, context)),
+    raiseFence: async ({ fence, signal }) => {
+      await commandGateway(location, { command: 'fence', fence }, { signal });
+    },
     start: async (context, target) => {
       const began = context.runtime.clock.monotonic();
       const { startMs, already } = await startProcess(parts, context, target);

@@ -77,6 +77,7 @@ function createPort(parts: Parts): WebPort {
   return {
     address: traffic.address,
     observe: (context, releases) => observe(parts, context, releases),
+    raiseFence: (context) => traffic.raiseFence(context),
     stage: async (context, target) => {
       const name = stagedName(target);
       const before = await isStaged(layout, name);

@@ -19,6 +19,7 @@ export interface TrafficSwitch {
   readonly address: string | null;
   readonly canHold: boolean;
   look(context: LookContext): Promise<SwitchState>;
+  raiseFence(context: WorkContext): Promise<void>;
   /** `cold`: a process was really started, and `startMs` says how long that took. */
   start(
     context: WorkContext,

@@ -43,6 +43,7 @@ export function createSymlinkSwitch({ options, layout, link, folder, url }: Syml
         holding: false,
       };
     },
+    raiseFence: ({ fence }) => passFence(layout, fence),
     start: async (_context, target) => {
       await assertFolder(placeOf(target), target);
       return { startMs: 0, cold: false };

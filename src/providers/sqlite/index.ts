@@ -11,6 +11,7 @@ import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { LookContext, Observation, Query, WorkContext } from '../../surfaces/surface.port.ts';
 import { backupId, discardUnfinished, takeBackup, verifyBackup } from './backups.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
+import { fenceOff } from './fence-off.ts';
 import { ensureFolder } from './files.ts';
 import { migrateDown } from './migrate-down.ts';
 import { migrateUp } from './migrate-up.ts';
@@ -34,6 +35,10 @@ class SqlitePort implements DatabasePort {
 
   observe(context: LookContext, query: Query): Promise<DatabaseFacts> {
     return observe(context, this.#core, query);
+  }
+
+  async raiseFence(context: WorkContext): Promise<void> {
+    await fenceOff(context, this.#core);
   }
 
   #backupId(context: WorkContext, release: ReleaseId): string {

@@ -8,6 +8,7 @@ export function databaseSurface(name: string, port: DatabasePort): Surface {
     name,
     kind: 'database',
     observe: (context, query) => port.observe(context, query),
+    raiseFence: (context) => port.raiseFence(context),
     actions: databaseActions(port),
   };
 }

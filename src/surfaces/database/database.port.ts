@@ -36,6 +36,12 @@ export interface RestoreResult {
 export interface DatabasePort {
   observe(context: LookContext, query: Query): Promise<DatabaseFacts>;
 
+  /**
+   * From now on work with a lower fence than this is refused, also such as was sent before and has not arrived yet:
+   * what is observed after it can't be changed by an earlier holder. Throws `fenced-out`.
+   */
+  raiseFence(context: WorkContext): Promise<void>;
+
   /** Consistent copy of the live database, verified by opening it; returns at once when it exists and verifies. */
   backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts>;
   /** Removes what a backup of this release that never became whole has left; whole ones stay. */

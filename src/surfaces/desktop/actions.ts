@@ -10,6 +10,7 @@ export function desktopSurface(name: string, port: DesktopPort): Surface {
     name,
     kind: 'desktop',
     observe: (context, query) => port.observe(context, query),
+    raiseFence: (context) => port.raiseFence(context),
     actions: desktopActions(port),
   };
 }

@@ -15,6 +15,12 @@ export interface DesktopTarget {
 export interface DesktopPort {
   observe(context: LookContext, query: Query): Promise<DesktopFacts>;
 
+  /**
+   * From now on work with a lower fence than this is refused, also such as was sent before and has not arrived yet:
+   * what is observed after it can't be changed by an earlier holder. Throws `fenced-out`.
+   */
+  raiseFence(context: WorkContext): Promise<void>;
+
   /** The version that the code of this commit says it has; null when this commit has no desktop application. */
   versionAt(context: LookContext, commit: string): Promise<string | null>;
 

@@ -10,6 +10,7 @@ export function webSurface(name: string, port: WebPort): Surface {
     name,
     kind: 'web',
     observe: (context, query) => port.observe(context, query.releases),
+    raiseFence: (context) => port.raiseFence(context),
     actions: webActions(port),
   };
 }

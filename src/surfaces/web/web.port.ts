@@ -23,6 +23,12 @@ export interface WebPort {
   /** Base URL of the live address (`http://127.0.0.1:8080`), for checks; null when there is none to ask. */
   readonly address: string | null;
 
+  /**
+   * From now on work with a lower fence than this is refused, also such as was sent before and has not arrived yet:
+   * what is observed after it can't be changed by an earlier holder. Throws `fenced-out`.
+   */
+  raiseFence(context: WorkContext): Promise<void>;
+
   /** Facts about what is live and how ready each of `releases` is to serve again. */
   observe(context: LookContext, releases: readonly Release[]): Promise<WebFacts>;
 
