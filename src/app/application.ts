@@ -25,6 +25,7 @@ import type {
 } from '../domain/report.ts';
 import { endedStatuses, type RunSummary } from '../domain/run.ts';
 import type { DirectRequest } from './direct-plans.ts';
+import { load } from './loaded-when-needed.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
 import type { Releasing } from './releasing.ts';
@@ -155,7 +156,7 @@ export class RunningApplication implements Application {
   }
 
   async #direct(request: DirectRequest): Promise<Plan | Refusal> {
-    const { directPlan } = await import('./direct-plans.ts');
+    const { directPlan } = await load.directPlans();
     return await directPlan(this.#parts, request);
   }
 
@@ -172,7 +173,7 @@ export class RunningApplication implements Application {
   }
 
   async #releasing(): Promise<Releasing> {
-    const { Releasing } = await import('./releasing.ts');
+    const { Releasing } = await load.releasing();
     return new Releasing(this.#parts, {
       keep: (make, release) => this.#keep(make, release === undefined ? {} : { release }),
       execute: (plan, options) => this.execute(plan, options),
@@ -198,7 +199,7 @@ export class RunningApplication implements Application {
 
   /** What a run's end brings with it: people are told, and a policy may take the release back at once. */
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
-    const { afterRun } = await import('./incident.ts');
+    const { afterRun } = await load.incident();
     await afterRun(this.#parts, plan, result);
     const automatic = this.#parts.definition.guard?.onUnhealthy === 'rollback';
     if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy' || !automatic) return result;
@@ -305,7 +306,7 @@ export class RunningApplication implements Application {
   }
 
   async adopt(ref?: string): Promise<Release> {
-    const { adoptLive } = await import('./adopt.ts');
+    const { adoptLive } = await load.adopt();
     return await adoptLive(this.#parts, this.#runs, ref);
   }
 
@@ -318,17 +319,17 @@ export class RunningApplication implements Application {
   }
 
   async guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport> {
-    const { guardReport } = await import('./watch.ts');
+    const { guardReport } = await load.watch();
     return await guardReport(this.#parts, options);
   }
 
   async status(): Promise<StatusReport> {
-    const { statusReport } = await import('./reports.ts');
+    const { statusReport } = await load.reports();
     return await statusReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
   async doctor(): Promise<DoctorReport> {
-    const { doctorReport } = await import('./reports.ts');
+    const { doctorReport } = await load.reports();
     return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
@@ -347,7 +348,7 @@ export class RunningApplication implements Application {
   }
 
   async show(id: string): Promise<ShowReport> {
-    const { showReport } = await import('./reports.ts');
+    const { showReport } = await load.reports();
     return await showReport(this.#parts, id);
   }
 
@@ -375,17 +376,17 @@ export class RunningApplication implements Application {
   }
 
   async backups(): Promise<readonly BackupReport[]> {
-    const { backupReports } = await import('./reports.ts');
+    const { backupReports } = await load.reports();
     return await backupReports(this.#parts);
   }
 
   async migrations(): Promise<readonly MigrationReport[]> {
-    const { migrationReports } = await import('./reports.ts');
+    const { migrationReports } = await load.reports();
     return await migrationReports(this.#parts);
   }
 
   async prepareStandby(request: StandbyRequest, options: RunOptions): Promise<StandbyReport> {
-    const { standbyReport } = await import('./standby.ts');
+    const { standbyReport } = await load.standby();
     return await standbyReport(this.#parts, this.#runs, request, options);
   }
 

@@ -3,15 +3,13 @@ import type { Json } from '../domain/json.ts';
 import type { Step } from '../domain/plan.ts';
 import { Input } from '../surfaces/input.ts';
 import type { ActionHandler, WorkContext } from '../surfaces/surface.port.ts';
+import { load } from './loaded-when-needed.ts';
 import type { Parts } from './parts.ts';
 import { recordGood, recordLive, recordRollback } from './records.ts';
 
 const nothing = async (): Promise<void> => {};
 
-/**
- * The program's own steps: records, waits, watch, messages. Undefined for an action this version doesn't know.
- * What a switch does not need is loaded when its step comes: every file read before it is time that users wait.
- */
+/** The program's own steps: records, waits, watch, messages. Undefined for an action this version doesn't know. */
 export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler | undefined {
   const { store, runtime } = parts;
   switch (step.action) {
@@ -27,7 +25,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
       return {
         validate: nothing,
         apply: async (context, input) => {
-          const { watchRelease } = await import('./watch.ts');
+          const { watchRelease } = await load.watch();
           return await watchRelease(parts, run, context, input);
         },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('summary') }),
@@ -36,7 +34,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
       return {
         validate: nothing,
         apply: async (context, input) => {
-          const { rehearseOnCopy } = await import('./rehearsal.ts');
+          const { rehearseOnCopy } = await load.rehearsal();
           return { ...(await rehearseOnCopy(parts, context, input)) };
         },
         verify: async (_context, _input, output) => ({
@@ -47,7 +45,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
       return {
         validate: nothing,
         apply: async (context, input) => {
-          const { tellTeam } = await import('./incident.ts');
+          const { tellTeam } = await load.incident();
           return await tellTeam(parts, run, context, input);
         },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('summary') }),
@@ -56,7 +54,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
       return {
         validate: nothing,
         apply: async (context) => {
-          const { draftIncident } = await import('./incident.ts');
+          const { draftIncident } = await load.incident();
           return await draftIncident(parts, run, context);
         },
         verify: async (_context, _input, output) => ({ observed: new Input(output).text('draft') }),

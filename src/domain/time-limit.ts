@@ -11,5 +11,5 @@ export function timeLimit(clock: Clock, ms: number): TimeLimit {
   void clock.sleep(ms, ended.signal).then(() => {
     if (!ended.signal.aborted) limit.abort(new DOMException(`not within ${ms} ms`, 'TimeoutError'));
   });
-  return { signal: limit.signal, [Symbol.dispose]: () => ended.abort() };
+  return { signal: limit.signal, [Symbol.dispose]: () => ended.abort('ended') };
 }

@@ -212,7 +212,7 @@ export class Engine {
       if (!isFencedOut(error)) await Promise.allSettled(inFlight.values());
       throw error;
     } finally {
-      listening.abort();
+      listening.abort('ended');
       await listener;
     }
     if (session.lost.aborted) return { run: journal.run, status: 'superseded' };

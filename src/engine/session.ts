@@ -82,7 +82,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    this.#ended.abort();
+    this.#ended.abort('ended');
     if (!this.#lost.signal.aborted) await this.#store.releaseLease(this.fence);
   }
 

@@ -133,7 +133,7 @@ async function limited<T>(
       happened: `${step.id} did not end within ${Math.round(step.timeoutMs / 1000)} s`,
     });
   } finally {
-    ended.abort();
+    ended.abort('ended');
   }
 }
 

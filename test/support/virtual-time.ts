@@ -17,6 +17,15 @@ export class VirtualTime {
   #sleepers = new Set<Sleeper>();
   #ticking = false;
   #ended = false;
+  readonly #afterAll: (tick: () => void) => void;
+
+  /**
+   * `afterAll` runs something when nobody has anything to do any more. By default that is an immediate, which waits
+   * for files too; where there are none, a turn of the event loop each time would be most of the cost.
+   */
+  constructor(afterAll: (tick: () => void) => void = setImmediate) {
+    this.#afterAll = afterAll;
+  }
 
   now(): number {
     return this.#now;
@@ -62,8 +71,8 @@ export class VirtualTime {
   #tick(): void {
     if (this.#ticking || this.#ended) return;
     this.#ticking = true;
-    // Everything that can go on without time passing does so before an immediate.
-    setImmediate(() => {
+    // Everything that can go on without time passing does so before it.
+    this.#afterAll(() => {
       this.#ticking = false;
       if (this.#ended) return;
       const [next] = [...this.#sleepers].sort((a, b) => a.at - b.at || a.order - b.order);

@@ -1,0 +1,32 @@
+/** Loads once, at the first call: what a command does not need it does not read, and a second call costs nothing. */
+function once<T>(load: () => Promise<T>): () => Promise<T> {
+  let loaded: Promise<T> | undefined;
+  return () => {
+    loaded ??= load();
+    return loaded;
+  };
+}
+
+/**
+ * Parts of the application that most commands, and what a switch waits for, do without. Every file that is read before
+ * the switch is time that users wait.
+ */
+export const load: {
+  readonly adopt: () => Promise<typeof import('./adopt.ts')>;
+  readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
+  readonly incident: () => Promise<typeof import('./incident.ts')>;
+  readonly rehearsal: () => Promise<typeof import('./rehearsal.ts')>;
+  readonly releasing: () => Promise<typeof import('./releasing.ts')>;
+  readonly reports: () => Promise<typeof import('./reports.ts')>;
+  readonly standby: () => Promise<typeof import('./standby.ts')>;
+  readonly watch: () => Promise<typeof import('./watch.ts')>;
+} = {
+  adopt: once(() => import('./adopt.ts')),
+  directPlans: once(() => import('./direct-plans.ts')),
+  incident: once(() => import('./incident.ts')),
+  rehearsal: once(() => import('./rehearsal.ts')),
+  releasing: once(() => import('./releasing.ts')),
+  reports: once(() => import('./reports.ts')),
+  standby: once(() => import('./standby.ts')),
+  watch: once(() => import('./watch.ts')),
+};
