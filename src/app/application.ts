@@ -62,7 +62,9 @@ export class RunningApplication implements Application {
     { release, isShown = true }: { readonly release?: Release; readonly isShown?: boolean } = {},
   ): Promise<Plan | Refusal> {
     const { store, runtime } = this.#parts;
-    const fence = await store.lastFence();
+    // In this order: whoever takes the lease in between is seen by one or by the other.
+    const lastFence = await store.lastFence();
+    const fence = (await store.lease()) === undefined ? lastFence : null;
     const madeAt = runtime.clock.now();
     const plan = await make();
     if (isRefusal(plan)) return plan;

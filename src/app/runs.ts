@@ -29,8 +29,8 @@ const fenceDelays: readonly number[] = [300, 1500];
 export interface MadePlan {
   readonly plan: Plan;
   readonly madeAt: number;
-  /** Fence of the last lease when the facts were observed. */
-  readonly fence: number;
+  /** Fence of the last lease when the facts were observed; null while somebody held it, and may have changed them. */
+  readonly fence: number | null;
   remake(): Promise<Plan>;
   /** Rows that would be lost as this plan was shown before; undefined when it never was. */
   readonly shownBefore: number | undefined;
@@ -207,11 +207,12 @@ export class Runs {
     options: ExecuteOptions,
   ): Promise<{ readonly session: Session; readonly begun: BegunRun }> {
     const { store } = this.#parts;
-    if (this.#isRecent(made)) {
+    const { fence } = made;
+    if (fence !== null && this.#isRecent(made)) {
       const consent = await this.#consent(made, made.plan, options);
       const taken = await store.together('begin', async (state) => {
         const session = await this.#lease(state, mode, made.plan);
-        const isAlone = session.fence === made.fence + 1 && (await state.unendedRuns()).length === 0;
+        const isAlone = session.fence === fence + 1 && (await state.unendedRuns()).length === 0;
         if (!isAlone) return { session };
         return { session, begun: await this.#begin(state, session, made, made.plan, consent, options) };
       });

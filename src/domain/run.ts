@@ -1,5 +1,5 @@
 import type { Json } from './json.ts';
-import { ancestorsOf, type Plan, type PlanKind, type Step } from './plan.ts';
+import type { Plan, PlanKind, Step } from './plan.ts';
 import type { ReleaseId } from './release.ts';
 
 /** Where a run stands. Reading it never consumes it. */
@@ -89,7 +89,14 @@ export interface RunSummary {
 export function foldRun(plan: Plan, entries: readonly JournalEntry[]): RunState {
   const steps: { [step: string]: StepState } = {};
   for (const step of plan.steps) steps[step.id] = { status: 'pending', attempt: 0 };
-  let status: RunStatus = 'planned';
+  return foldOnto({ status: 'planned', steps }, entries);
+}
+
+/** The state after more entries. */
+export function foldOnto(state: RunState, entries: readonly JournalEntry[]): RunState {
+  if (entries.length === 0) return state;
+  const steps = { ...state.steps };
+  let { status } = state;
   for (const entry of entries) {
     if (entry.type === 'run') status = entry.status;
     if (entry.type !== 'step') continue;
@@ -128,15 +135,27 @@ export function isSettled(step: Step, state: StepState): boolean {
  */
 export function readySteps(plan: Plan, state: RunState): readonly Step[] {
   const byId = new Map(plan.steps.map((step) => [step.id, step]));
-  const settled = (id: string): boolean => {
+  const passed = new Map<string, boolean>();
+  /** It is settled, and so is everything before it. */
+  const isPassed = (id: string): boolean => {
+    const known = passed.get(id);
+    if (known !== undefined) return known;
+    // Whatever stands behind itself is never passed.
+    passed.set(id, false);
     const step = byId.get(id);
     const stepState = state.steps[id];
-    return step !== undefined && stepState !== undefined && isSettled(step, stepState);
+    const answer =
+      step !== undefined &&
+      stepState !== undefined &&
+      isSettled(step, stepState) &&
+      step.after.every(isPassed);
+    passed.set(id, answer);
+    return answer;
   };
   return plan.steps.filter((step) => {
     const status = state.steps[step.id]?.status ?? 'pending';
     const open = status === 'pending' || status === 'applying' || status === 'applied';
-    return open && [...ancestorsOf(plan.steps, step.id)].every(settled);
+    return open && step.after.every(isPassed);
   });
 }
 

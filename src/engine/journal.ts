@@ -1,5 +1,5 @@
 import type { Plan } from '../domain/plan.ts';
-import { foldRun, type JournalEntry, type NewJournalEntry, type RunState } from '../domain/run.ts';
+import { foldOnto, foldRun, type JournalEntry, type NewJournalEntry, type RunState } from '../domain/run.ts';
 import type { Store } from '../store/store.port.ts';
 
 /** What a watching reporter is told: everything that is journaled, and how far a step is. */
@@ -21,7 +21,9 @@ export class Journal {
   readonly #store: Store;
   readonly #fence: number;
   readonly #tell: (event: EngineEvent) => void;
-  #entries: readonly JournalEntry[];
+  readonly #entries: JournalEntry[];
+  /** The state that the durable entries make. */
+  #durable: RunState;
   #state: RunState;
   // Two steps may end at once; the chain has one order, and what waits together is one commit.
   #queue: readonly Queued[] = [];
@@ -41,8 +43,9 @@ export class Journal {
     this.#fence = fence;
     this.run = run;
     this.plan = plan;
-    this.#entries = entries;
-    this.#state = foldRun(plan, entries);
+    this.#entries = [...entries];
+    this.#durable = foldRun(plan, entries);
+    this.#state = this.#durable;
     this.#tell = tell;
   }
 
@@ -101,7 +104,8 @@ export class Journal {
           this.run,
           batch.map(({ entry }) => entry),
         );
-        this.#entries = [...this.#entries, ...appended];
+        this.#entries.push(...appended);
+        this.#durable = foldOnto(this.#durable, appended);
         this.#batch = [];
         this.#fold();
         for (const entry of appended) this.#report({ type: 'entry', run: this.run, entry });
@@ -123,7 +127,7 @@ export class Journal {
     const deferred = [...this.#batch, ...this.#queue]
       .filter(({ isDeferred }) => isDeferred)
       .map(({ entry }, index) => ({ ...entry, seq: (at?.seq ?? 0) + index + 1, at: at?.at ?? 0 }));
-    this.#state = foldRun(this.plan, [...this.#entries, ...deferred]);
+    this.#state = foldOnto(this.#durable, deferred);
   }
 
   /** Whoever watches may fail (a closed pipe); what happens must not depend on it. */

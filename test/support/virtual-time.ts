@@ -75,7 +75,11 @@ export class VirtualTime {
     this.#afterAll(() => {
       this.#ticking = false;
       if (this.#ended) return;
-      const [next] = [...this.#sleepers].sort((a, b) => a.at - b.at || a.order - b.order);
+      let next: Sleeper | undefined;
+      for (const one of this.#sleepers) {
+        if (next === undefined || one.at < next.at || (one.at === next.at && one.order < next.order))
+          next = one;
+      }
       if (next === undefined) return;
       this.#sleepers.delete(next);
       this.#now = Math.max(this.#now, next.at);
