@@ -3,6 +3,9 @@ import { messageOf } from '../domain/errors.ts';
 import { main } from './command-line.ts';
 import type { Host } from './host.ts';
 
+/** Kept from the start: a configuration that is being evaluated finds another in its place. */
+const endProcess: (code: number) => never = process.exit.bind(process);
+
 /** What the program runs with outside of tests: this very process. */
 export async function start(): Promise<void> {
   // First of all: database, journal and logs were readable by everybody under the usual mask.
@@ -11,7 +14,7 @@ export async function start(): Promise<void> {
   process.on('uncaughtException', (error) => {
     // A trace may hold a secret, and there is no telling what was under way: the short form, and an end.
     host.stderr.write(`FAIL  internal: ${messageOf(error).split('\n')[0]}\n`);
-    process.exit(1);
+    endProcess(1);
   });
   const code = await main(host);
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
@@ -26,7 +29,7 @@ export function processHost(): Host {
   return {
     argv: process.argv.slice(2),
     environment: process.env,
-    cwd: process.cwd(),
+    cwd: workingFolder(),
     stdin,
     stdout: view(stdout, write.stdout),
     stderr: view(stderr, write.stderr),
@@ -46,7 +49,7 @@ export function processHost(): Host {
         for (const signal of signals) process.off(signal, heard);
       };
     },
-    exit: (code) => process.exit(code),
+    exit: endProcess,
     divert: (foreign) => divert(foreign, write),
     openApplication: async (request) => {
       const { openApplication } = await import('../app.ts');
@@ -82,6 +85,15 @@ function divert(foreign: (text: string) => void, original: { stdout: Write; stde
     process.stdout.write = original.stdout;
     process.stderr.write = original.stderr;
   };
+}
+
+/** Somebody may have removed it; then there is nothing in it, and `--cwd` with an absolute path still works. */
+function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/nonexistent';
+  }
 }
 
 function userName(): string {

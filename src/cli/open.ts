@@ -29,6 +29,15 @@ export async function openConfiguration(parts: OpenParts): Promise<OpenedConfigu
   return { ...opened, environment, stateBase: base };
 }
 
+/** What can't be read is told by loading it. */
+function textOrNone(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 type Loaded = Omit<OpenedConfiguration, 'environment' | 'stateBase'>;
 
 async function loadOrRecall(parts: OpenParts, base: string): Promise<Loaded> {
@@ -37,7 +46,7 @@ async function loadOrRecall(parts: OpenParts, base: string): Promise<Loaded> {
   try {
     const file = findConfiguration(cwd, options.text('config'));
     root = dirname(file);
-    masker.register(secretValues(secretNamesInText(readFileSync(file, 'utf8')), host.environment));
+    masker.register(secretValues(secretNamesInText(textOrNone(file)), host.environment));
     return await loadConfiguration(file);
   } catch (error) {
     const slug = isUnshipError(error) ? error.slug : '';

@@ -57,7 +57,7 @@ function checked(file: string): string {
 /** Loads and checks. Throws `config-invalid` with every problem at its file:line. */
 export async function loadConfiguration(file: string): Promise<Configuration> {
   const root = dirname(file);
-  const text = readFileSync(file, 'utf8');
+  const text = readText(file);
   const exported = file.endsWith('.json') ? parseJson(file, text) : await evaluate(file);
   const unplain = plainProblem(exported, [], 0);
   if (unplain !== undefined) throw invalid(file, text, [unplain]);
@@ -70,6 +70,20 @@ export async function loadConfiguration(file: string): Promise<Configuration> {
     rememberValid(hash);
   }
   return { file, root, definition: JSON.parse(canonical) as ApplicationDefinition, hash };
+}
+
+/** Without the byte order mark that editors on Windows write. */
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/^\u{feff}/u, '');
+  } catch (error) {
+    throw new UnshipError('config-invalid', {
+      happened: `${place(file, undefined)} can't be read: ${messageOf(error)}`,
+      done: 'nothing',
+      next: 'make it a file that you can read',
+      cause: error,
+    });
+  }
 }
 
 /** `--env`, else the only one, else `production`. Throws `config-invalid` when that names none. */
@@ -106,7 +120,7 @@ async function evaluate(file: string): Promise<unknown> {
   const { importConfiguration } = await import('./program-hooks.ts');
   let module: unknown;
   try {
-    module = await importConfiguration(file);
+    module = await untilSettled(importConfiguration(file));
   } catch (error) {
     const line =
       lineInStack(file, error) ?? (error instanceof SyntaxError ? syntaxErrorLine(file) : undefined);
@@ -122,6 +136,37 @@ async function evaluate(file: string): Promise<unknown> {
     done: 'nothing',
     next: 'write `export default defineApplication({ … })`',
   });
+}
+
+/** Longest that a configuration may take to be evaluated, in ms. */
+const evaluationLimitMs = 30_000;
+
+/**
+ * A top-level `await` that never settles leaves Node with nothing to do: it would end with exit code 0, as if the
+ * command were done. So would a configuration that ends the process itself.
+ */
+async function untilSettled(evaluation: Promise<unknown>): Promise<unknown> {
+  const exit = process.exit;
+  let ended: (reason: string) => void = () => undefined;
+  const unsettled = new Promise<never>((_, reject) => {
+    ended = (reason) => reject(new Error(reason));
+  });
+  const onIdle = (): void => ended('a top-level `await` in it never settles');
+  const limit = setTimeout(
+    () => ended(`it was not evaluated after ${evaluationLimitMs / 1000} s`),
+    evaluationLimitMs,
+  ).unref();
+  process.once('beforeExit', onIdle);
+  process.exit = (code): never => {
+    throw new Error(`it calls process.exit(${code ?? ''})`);
+  };
+  try {
+    return await Promise.race([evaluation, unsettled]);
+  } finally {
+    process.exit = exit;
+    process.off('beforeExit', onIdle);
+    clearTimeout(limit);
+  }
 }
 
 function whatWasThrown(error: unknown): string {

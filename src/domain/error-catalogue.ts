@@ -308,6 +308,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Git filters (Git LFS, git-crypt) run programs that the repository names, so none is run. A release made without them would hold placeholders.',
   },
+  'state-corrupt': {
+    exit: exitCodes.refused,
+    title: 'the state can not be read',
+    next: 'put the state folder back from a copy; without one, move state.db away and unship init --adopt',
+    explain:
+      'state.db in the state folder holds the history that rollbacks are made from. SQLite could not read it, so nothing was done: a guess could bring the wrong release back. Nothing of it was changed.',
+  },
   'state-unsafe': {
     exit: exitCodes.usage,
     title: 'the state folder is not private',

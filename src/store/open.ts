@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
-import { UnshipError } from '../domain/errors.ts';
+import { messageOf, UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
@@ -13,19 +13,32 @@ import type { Store } from './store.port.ts';
  * was copied has seen the live ones.
  */
 export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
-  const database = new DatabaseSync(file);
+  let database: DatabaseSync | undefined;
   try {
+    database = new DatabaseSync(file);
     database.exec('pragma busy_timeout = 5000; pragma synchronous = full; pragma foreign_keys = on');
     useWriteAheadLog(database);
     migrate(database, file);
     // From here on waiting for others is the connection's, which does not block.
     database.exec('pragma busy_timeout = 0');
   } catch (error) {
-    database.close();
-    throw error;
+    database?.close();
+    throw unreadable(error, file);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
   return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
+}
+
+/** SQLite: no permission, disk or input fault, damaged, not to be opened, no database, read-only. */
+const unreadableCodes: ReadonlySet<number> = new Set([3, 8, 10, 11, 14, 26]);
+const full = 13;
+
+function unreadable(error: unknown, file: string): unknown {
+  const code = Number((error as { readonly errcode?: number }).errcode ?? 0) & 0xff;
+  const happened = `${file}: ${messageOf(error)}`;
+  if (code === full) return new UnshipError('disk-full', { happened, done: 'nothing', cause: error });
+  if (!unreadableCodes.has(code)) return error;
+  return new UnshipError('state-corrupt', { happened, done: 'nothing', cause: error });
 }
 
 function pragma(database: DatabaseSync, name: string): number {
