@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { UnshipError } from '../domain/errors.ts';
+import { messageOf, UnshipError } from '../domain/errors.ts';
 import { isSafeName } from '../domain/names.ts';
 import type { ProcessEnvironment } from './secrets.ts';
 
@@ -41,7 +41,7 @@ export function openStateFolder(
   for (const name of [application, environment]) {
     if (!isSafeName(name)) throw new UnshipError('name-invalid', { happened: `${JSON.stringify(name)}` });
   }
-  mkdirSync(base, { recursive: true, mode: 0o700 });
+  makeBase(base);
   const root = realpathSync(base);
   checkParents(dirname(root), owner);
   checkOwn(root, owner);
@@ -54,13 +54,31 @@ export function openStateFolder(
   return folder;
 }
 
+function makeBase(base: string): void {
+  try {
+    mkdirSync(base, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw notMade(base, error);
+  }
+}
+
+function notMade(folder: string, error: unknown): UnshipError {
+  const isFull = (error as NodeJS.ErrnoException).code === 'ENOSPC';
+  return new UnshipError(isFull ? 'disk-full' : 'state-unsafe', {
+    happened: `the state folder ${folder} can't be made: ${messageOf(error)}`,
+    done: 'nothing',
+    ...(isFull ? {} : { next: 'make it a folder that you can write to, or choose another with --state-dir' }),
+    cause: error,
+  });
+}
+
 function makePrivate(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
     // A default ACL or an odd file system may have widened it.
     chmodSync(folder, 0o700);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw notMade(folder, error);
   }
 }
 

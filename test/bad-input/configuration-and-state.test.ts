@@ -84,3 +84,31 @@ test('a working folder that was removed: no configuration, and no trace', (conte
   assert.equal((JSON.parse(ended.stdout) as { readonly slug: string }).slug, 'config-missing');
   assert.doesNotMatch(ended.stderr, /^ {4}at /m);
 });
+
+test('a state folder that can not be made is no defect', async (context) => {
+  const home = given(context, plainConfiguration);
+  const words = ['status', '--state-dir', 'unship.config.json'];
+  await requireRefused(home, words, { exit: 2, slug: 'state-unsafe', told: /can't be made/ });
+  assert.equal(readFileSync(join(home, 'unship.config.json'), 'utf8'), plainConfiguration);
+});
+
+const isRoot = process.getuid?.() === 0;
+
+for (const [what, options, exit, slug] of [
+  ['full', 'size=64k,mode=700', 3, 'disk-full'],
+  ['read-only', 'ro,mode=700', 2, 'state-unsafe'],
+] as const) {
+  const skip = isRoot ? false : 'only root can mount a small disk';
+  test(`a state folder on a ${what} disk is told before anything is done`, { skip }, async (context) => {
+    const home = given(context, plainConfiguration);
+    const disk = join(home, 'disk');
+    mkdirSync(disk);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', disk], { encoding: 'utf8' });
+    if (mounted.status !== 0) return context.skip(`no disk could be mounted: ${mounted.stderr}`);
+    try {
+      await requireRefused(home, ['status', '--state-dir', disk], { exit, slug, told: /disk/ });
+    } finally {
+      spawnSync('umount', [disk]);
+    }
+  });
+}

@@ -38,7 +38,7 @@ export function git(root: string, args: readonly string[], signal?: AbortSignal)
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(-4_000);
     });
-    child.once('error', (error) => reject(failure(root, signal, error.message)));
+    child.once('error', (error) => reject(failure(root, signal, notStarted(error))));
     child.once('close', (code) => {
       if (code === null) reject(failure(root, signal, 'git was ended by a signal'));
       else resolve({ code, stdout: Buffer.concat(out), stderr: stderr.trim() });
@@ -61,6 +61,10 @@ export function startGit(
   // A git that ended early closes its input; its exit code tells why.
   child.stdin.on('error', () => undefined);
   return child;
+}
+
+function notStarted(error: NodeJS.ErrnoException): string {
+  return error.code === 'ENOENT' ? 'there is no program `git` in PATH' : error.message;
 }
 
 /** The operator's own when the signal was aborted, else `git-failed`. */
