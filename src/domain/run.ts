@@ -124,6 +124,11 @@ export function foldOnto(state: RunState, entries: readonly JournalEntry[]): Run
   return { status, steps };
 }
 
+/** The state of one step; of one that was never heard of, that it is still to do. */
+export function stepState(state: RunState, step: string): StepState {
+  return state.steps[step] ?? { status: 'pending', attempt: 0 };
+}
+
 /** Settled steps let those behind them start: done, or best-effort and given up. */
 export function isSettled(step: Step, state: StepState): boolean {
   return state.status === 'verified' || (step.importance === 'best-effort' && state.status === 'failed');
@@ -153,7 +158,7 @@ export function readySteps(plan: Plan, state: RunState): readonly Step[] {
     return answer;
   };
   return plan.steps.filter((step) => {
-    const status = state.steps[step.id]?.status ?? 'pending';
+    const { status } = stepState(state, step.id);
     const open = status === 'pending' || status === 'applying' || status === 'applied';
     return open && step.after.every(isPassed);
   });

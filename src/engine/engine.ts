@@ -12,6 +12,7 @@ import {
   type RunStatus,
   readySteps,
   type StepState,
+  stepState,
   wasTried,
 } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
@@ -132,8 +133,7 @@ export class Engine {
 
   async #reopenFailed(journal: Journal): Promise<void> {
     for (const step of journal.plan.steps) {
-      const state = journal.state.steps[step.id];
-      if (state === undefined) continue;
+      const state = stepState(journal.state, step.id);
       const failed = state.status === 'failed' && step.importance === 'required';
       const isLost = isApplied(state) && isNeededAgain(step, journal);
       if (!failed && !isLost) continue;
@@ -221,15 +221,12 @@ export class Engine {
       return await this.#undoAll(journal, session, options, error);
     }
     if (failure !== undefined) return await this.#fail(journal, session, options, failure);
-    const finished = journal.plan.steps.every((step) => {
-      const state = journal.state.steps[step.id];
-      return state !== undefined && isSettled(step, state);
-    });
+    const finished = journal.plan.steps.every((step) => isSettled(step, stepState(journal.state, step.id)));
     return await end(journal, finished ? 'done' : options.signal.aborted ? 'paused' : 'blocked');
   }
 
   async #one(step: Step, journal: Journal, session: Session, stop: AbortSignal): ReturnType<typeof runStep> {
-    const state = journal.state.steps[step.id] ?? { status: 'pending', attempt: 0 };
+    const state = stepState(journal.state, step.id);
     const context = this.#context(journal, session, step, stop);
     return await runStep(step, this.#handlerOrFailure(step, journal.run), state, context, journal);
   }
@@ -293,8 +290,8 @@ export class Engine {
     const stop = AbortSignal.any([options.signal, session.lost]);
     for (const step of [...topologicalOrder(journal.plan.steps)].reverse()) {
       if (stop.aborted) break;
-      const state = journal.state.steps[step.id];
-      if (state === undefined || !wasTried(state) || state.status === 'undone') continue;
+      const state = stepState(journal.state, step.id);
+      if (!wasTried(state) || state.status === 'undone') continue;
       const handler = this.#handler(step, journal.run);
       const outcome = await undoStep(
         step,

@@ -90,8 +90,11 @@ test('what is no version is undefined, and comparing it throws', () => {
     'v1.0.0',
     ' 1.0.0',
     '9007199254740993.0.0',
+    '1.0.0-9007199254740993',
+    `1.0.0-${'a'.repeat(251)}`,
   ]) {
     assert.equal(parseVersion(text), undefined, text);
   }
-  assert.throws(() => compareVersions('1.0.0', 'latest'), RangeError);
+  assert.throws(() => compareVersions('1.0.0', 'latest'), /RangeError: not a version: latest/);
+  assert.throws(() => compareVersions('newest', '1.0.0'), /RangeError: not a version: newest/);
 });

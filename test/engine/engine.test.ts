@@ -693,3 +693,43 @@ describe('the lease', () => {
     await session.close();
   });
 });
+
+describe('what meets a run from outside', () => {
+  test('a look for a cancellation that fails is repeated', async () => {
+    using world = new World();
+    const process = world.process();
+    const wait = gate();
+    world.behaviours.set('web.stage', wait.behaviour);
+    const signals = process.store.signals.bind(process.store);
+    let looks = 0;
+    Object.assign(process.store, {
+      signals: async (run: number) => {
+        looks += 1;
+        if (looks === 1) throw new Error('database is locked');
+        return await signals(run);
+      },
+    });
+    const running = process.run(releasePlan());
+    await wait.reached;
+    await process.store.signal({ run: 1, name: 'cancel', payload: 'ben', at: world.time.now() });
+    assert.equal((await running).status, 'undone');
+    assert.ok(looks >= 2);
+    assert.deepEqual([...world.done], []);
+  });
+
+  test('a pause while a step is undone lets the next process undo the rest', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.switch', failing('verify'));
+    world.behaviours.set('web.start', async (_context, part) => {
+      if (part !== 'undo' || process.pause.signal.aborted) return;
+      process.pause.abort();
+      throw broken;
+    });
+    const outcome = await process.run(releasePlan());
+    assert.deepEqual([outcome.status, outcome.error], ['paused', broken]);
+    assert.ok(world.done.has('web.start') && !world.done.has('web.switch'));
+    assert.equal((await world.process().resume(1)).status, 'undone');
+    assert.deepEqual([...world.done], []);
+  });
+});

@@ -58,8 +58,11 @@ function hasStatements(sql: string): boolean {
 
 function readDeclarations(file: string, text: string): ReadonlySet<Declaration> {
   const found = new Set<Declaration>();
-  for (const match of text.matchAll(/^[ \t]*--[ \t]*unship:[ \t]*(.*)$/gm)) {
-    for (const word of (match[1] ?? '').trim().split(/[\s,]+/)) {
+  for (const match of text.matchAll(/^[ \t]*--[ \t]*unship:.*$/gm)) {
+    for (const word of match[0]
+      .slice(match[0].indexOf(':') + 1)
+      .trim()
+      .split(/[\s,]+/)) {
       if (word === '') continue;
       if (!declarations.has(word)) {
         invalid(file, `\`-- unship: ${word}\` is not known`, `use one of: ${[...declarations].join(', ')}`);

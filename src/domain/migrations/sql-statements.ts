@@ -79,7 +79,7 @@ export function identifier(token: SqlToken | undefined): string | undefined {
   if (token.kind === 'name') return token.text;
   // SQLite takes 'name' for an identifier where only an identifier can stand.
   if (token.kind !== 'quoted' && token.kind !== 'string') return undefined;
-  const quote = token.text[0] ?? '';
+  const quote = token.text.charAt(0);
   const inner = token.text.slice(1, -1);
   return quote === '[' ? inner : inner.replaceAll(quote + quote, quote);
 }

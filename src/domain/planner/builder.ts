@@ -58,15 +58,12 @@ export function step(draft: StepDraft): Step {
 
 /** Length of the longest chain of required steps: what a person waits for. */
 export function criticalPathMs(steps: readonly Step[]): number {
-  const end = new Map<string, number>();
+  const ends: { readonly item: Step; readonly ms: number }[] = [];
   for (const item of topologicalOrder(steps)) {
-    const start = Math.max(0, ...item.after.map((id) => end.get(id) ?? 0));
-    end.set(item.id, start + item.estimateMs);
+    const before = ends.filter((other) => item.after.includes(other.item.id));
+    ends.push({ item, ms: item.estimateMs + Math.max(0, ...before.map(({ ms }) => ms)) });
   }
-  return Math.max(
-    0,
-    ...steps.filter((item) => item.importance === 'required').map((item) => end.get(item.id) ?? 0),
-  );
+  return Math.max(0, ...ends.filter(({ item }) => item.importance === 'required').map(({ ms }) => ms));
 }
 
 /** All databases' risks as one. */

@@ -200,10 +200,7 @@ export function movementSteps(
   const staged = new Map<string, readonly string[]>();
   for (const move of webs) {
     const readiness = move.facts.releases[move.target.release]?.readiness;
-    if (readiness !== 'rebuildable') {
-      staged.set(move.surface, after);
-      continue;
-    }
+    if (readiness !== 'rebuildable') continue;
     const id = add(
       step({
         surface: move.surface,
@@ -217,7 +214,8 @@ export function movementSteps(
     );
     staged.set(move.surface, [id]);
   }
-  const allStaged = webs.flatMap((move) => staged.get(move.surface) ?? after);
+  const stagedFor = (move: WebMove): readonly string[] => staged.get(move.surface) ?? after;
+  const allStaged = webs.flatMap(stagedFor);
   // What migrates up is backed up; what goes back archives or saves for itself what it takes away.
   const addBackups = (before: readonly string[]): readonly string[] => {
     const upwards = databases.filter((move) => move.strategy === 'migrate-up');
@@ -299,7 +297,7 @@ export function movementSteps(
     const changed = addDatabases(addBackups(after));
     return { steps, moved: changed, switches: [], blockedWritesMs: databaseMs };
   }
-  const switches = addWebs((move) => staged.get(move.surface) ?? after);
+  const switches = addWebs(stagedFor);
   const changed = addDatabases(addBackups(switches));
   return {
     steps,

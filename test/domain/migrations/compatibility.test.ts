@@ -49,6 +49,31 @@ const cases: readonly (readonly [
   ],
   ['PRAGMA foreign_keys = OFF; SELECT 1', true, true, []],
   ['GRANT ALL TO everybody', false, false, []],
+  ['DROP VIEW v', false, true, []],
+  ['DROP TRIGGER IF EXISTS t', false, true, []],
+  ['TRUNCATE TABLE entries', true, true, ['entries']],
+  ['TRUNCATE entries', true, true, ['entries']],
+  ['ALTER TABLE entries ADD CONSTRAINT c CHECK (mood > 1)', false, false, []],
+  ['WITH x AS (SELECT 1) SELECT * FROM x', true, true, []],
+  ['WITH "x" AS (SELECT 1) DELETE FROM entries', true, true, ['entries']],
+  ['UPDATE entries SET (a, b) = (1, 2)', true, true, ['entries']],
+  // What the migration itself makes may be changed freely: older code has never seen it.
+  ['CREATE TABLE m (x); DROP TABLE m', true, false, []],
+  ['CREATE TABLE m (x); CREATE TRIGGER t AFTER INSERT ON m BEGIN SELECT 1; END', true, false, []],
+  ['CREATE TABLE m (x); ALTER TABLE m RENAME TO n; DELETE FROM n', true, false, []],
+  ['CREATE TABLE m (x); ALTER TABLE m ADD COLUMN y INT NOT NULL', true, false, []],
+  ['CREATE TABLE m (x); ALTER TABLE m RENAME COLUMN x TO y', true, false, []],
+  ['CREATE TABLE m (x, y); ALTER TABLE m DROP COLUMN y', true, false, []],
+  // What is not understood counts as breaking, and a table that can't be named is still one that changes.
+  ['CREATE ROLE reader', false, false, []],
+  ['DROP SCHEMA s', false, false, []],
+  ['ALTER SEQUENCE s RESTART', false, false, []],
+  ['ALTER TABLE entries ALTER COLUMN mood TYPE INT', false, false, []],
+  ['7 8', false, false, []],
+  ['CREATE TRIGGER t ON', false, false, []],
+  ['DELETE FROM', true, true, ['?']],
+  ['DELETE FROM main.(x)', true, true, ['?']],
+  ['UPDATE entries SET 7 = 1', true, true, ['entries']],
 ];
 
 for (const [up, oldRuns, newRuns, changed] of cases) {

@@ -99,3 +99,21 @@ test('an artifact is read, and nonsense is none', () => {
     assert.equal(readDatabaseArtifact(nonsense), null);
   }
 });
+
+test('a version of more digits than any tool writes is none, in either format', () => {
+  const version = '1'.repeat(41);
+  for (const name of [`${version}_a.sql`, `${version}_a.up.sql`]) {
+    const text = '-- migrate:up\nSELECT 1;\n';
+    assert.throws(() => parseMigrations([{ name, text }]), invalid(/does not begin with a version/), name);
+  }
+});
+
+test('a declaration without a word declares nothing', () => {
+  const [migration] = parseMigrations([{ name: '1_a.sql', text: '-- unship:\n-- migrate:up\nSELECT 1;\n' }]);
+  assert.deepEqual([...(migration?.declared ?? ['not read'])], []);
+});
+
+test('versions of equal value, or without one, stand in the order of their text', () => {
+  const orders = [compareVersions('01', '1'), compareVersions('b', 'a'), compareVersions('a', 'b')];
+  assert.deepEqual([...orders, compareVersions('a', 'a')], [-1, 1, -1, 0]);
+});
