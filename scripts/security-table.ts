@@ -42,9 +42,16 @@ function tableOf(proofs: Proofs): string {
       ([file, count]) =>
         `[${file.replace(/^(test|src)\//, '')}](../${file})${count > 1 ? ` (${count})` : ''}`,
     );
-    return `| ${number} | ${wording} | ${files.length === 0 ? 'none' : files.join(', ')} |`;
+    return [String(number), wording, files.length === 0 ? 'none' : files.join(', ')];
   });
-  return ['| control | what it says | tests |', '| --- | --- | --- |', ...rows].join('\n');
+  const head = ['control', 'what it says', 'tests'];
+  // As the formatter wants it, so that a page made anew is one that the gate lets through.
+  const widths = head.map((_, column) =>
+    Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 /** The page with its table as the tests make it. Throws where the page has no place for it. */
