@@ -1,4 +1,5 @@
-import { mkdir, open, rename } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Faults } from '../domain/runtime.ts';
 
@@ -24,7 +25,10 @@ export function createDraftFolder(folder: string, faults: Faults): DraftFolder {
 
 async function replaceFile(file: string, text: string): Promise<void> {
   const temporary = `${file}.new`;
-  const handle = await open(temporary, 'w', 0o600);
+  // What a killed process left, or a link that somebody put there: it is removed, never written through.
+  await rm(temporary, { force: true });
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+  const handle = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     await handle.writeFile(text);
     await handle.sync();

@@ -69,7 +69,11 @@ async function releaseStory(
 ): Promise<Pick<IncidentFacts, 'liveSince' | 'detection'>> {
   const release = (await parts.store.runs(50)).find((item) => item.kind === 'release' && item.to === bad);
   if (release === undefined) return { liveSince: null, detection: null };
-  const entries = await parts.store.journal(release.id);
+  // A damaged journal of the release must not keep the rollback from being told; what it held is not known then.
+  const entries = await parts.store.journal(release.id).catch((error: unknown) => {
+    if (isUnshipError(error) && error.slug === 'journal-corrupt') return [];
+    throw error;
+  });
   const live = entries.find(
     (entry) => entry.type === 'step' && entry.step === 'unship.record-live' && entry.status === 'verified',
   );

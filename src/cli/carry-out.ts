@@ -85,7 +85,8 @@ export async function carryOut(
   const result = await application.execute(plan, {
     ...context.runOptions(),
     takeOver: context.options.flag('take-over'),
-    ...(reason === undefined ? {} : { reason }),
+    // It goes into the journal, and from there everywhere.
+    ...(reason === undefined ? {} : { reason: context.mask(reason) }),
     ...(acceptedLossHash === undefined ? {} : { acceptedLossHash }),
     consentedBeforehand: context.options.flag('accept-data-loss'),
   });

@@ -26,6 +26,8 @@ export interface CommandContext {
   readonly arguments: readonly string[];
   readonly options: Options;
   readonly terminal: Terminal;
+  /** `text` without the secrets of the configuration: for what is typed and then kept. */
+  mask(text: string): string;
   readonly prompt: Prompt;
   /** The folder to work in: `--cwd`, else where the program was started. */
   readonly cwd: string;

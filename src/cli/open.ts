@@ -79,7 +79,7 @@ export async function openApplication(
   parts: OpenParts,
   configuration: OpenedConfiguration,
 ): Promise<Application> {
-  const { host } = parts;
+  const { host, masker } = parts;
   const { definition, environment, stateBase: base } = configuration;
   return await host.openApplication({
     definition,
@@ -88,7 +88,8 @@ export async function openApplication(
     stateFolder: openStateFolder(base, definition.name, environment, host),
     root: configuration.root,
     processEnvironment: host.environment,
-    command: ['unship', ...host.argv].join(' '),
+    // Kept in the state, where others read it; a reason may quote the address that failed.
+    command: masker.mask(['unship', ...host.argv].join(' ')),
     user: host.user,
   });
 }

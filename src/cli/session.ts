@@ -45,6 +45,7 @@ export class CommandSession {
       arguments: words,
       options,
       terminal: this.#terminal,
+      mask: (text) => this.#masker.mask(text),
       prompt: new Prompt(this.#host, this.#terminal, options.flag('no-input')),
       cwd: this.#cwd,
       signal: this.#pause.signal,

@@ -54,7 +54,7 @@ function findBuilder(root: string, folder: string): Builder | undefined {
  * computed is not found, and then asked for.
  */
 function readSettings(text: string): Omit<Builder, 'file'> {
-  const bare = text.replace(/^\s*(#|\/\/).*$/gm, '');
+  const bare = text.replace(/^[ \t]*(#|\/\/).*$/gm, '');
   return {
     provider: setting(bare, 'provider'),
     url: setting(bare, 'url', /^https?:\/\/\S+$/),

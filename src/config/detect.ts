@@ -93,7 +93,7 @@ function applicationName(root: string): string {
   const safe = text
     .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, '-')
-    .replace(/^[^a-z0-9]+|[.-]+$/g, '');
+    .replace(/^[^a-z0-9]+|(?<![.-])[.-]+$/g, '');
   return isSafeName(safe) && !(safe in {}) ? safe : 'application';
 }
 

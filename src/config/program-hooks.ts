@@ -26,7 +26,7 @@ function entry(path: string): string {
   return pathToFileURL(join(packageRoot(), file)).href;
 }
 
-const moduleSyntax = /^\s*(import|export)\b/m;
+const moduleSyntax = /^[ \t]*(import|export)\b/m;
 
 /**
  * Imports a configuration file. Inside it `unship` resolves to this program, and TypeScript that is written

@@ -200,7 +200,7 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'journal-corrupt': {
     exit: exitCodes.paused,
     title: 'the journal does not verify',
-    next: 'unship show the run; restore the state folder from a copy if there is one',
+    next: 'unship rollback, which plans anew from what is there and does not read this journal',
     explain: 'Its entries are chained by hash; one was altered or lost. The run is not continued on a guess.',
   },
   'loss-exceeds-consent': {

@@ -59,7 +59,7 @@ export function dataOutcome(plan: Plan, state: RunState): DataOutcome {
 }
 
 export function countText(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+  return String(count).replace(/\B(?=(?:\d{3}){1,6}$)/g, ',');
 }
 
 /** `1,392 rows kept, 212 archived, 0 lost`, or that it can't be told. */

@@ -408,7 +408,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       assert.deepEqual(await store.journal(run), intact);
     });
 
-    test('entries that are missing are found: the first, one between, the last', async () => {
+    test('control 10: entries that are missing are found: the first, one between, the last', async () => {
       for (const seq of [1, 3, 5]) {
         await using harness = await make();
         const store = await harness.open();
@@ -420,7 +420,7 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       }
     });
 
-    test('a plan that was changed behind its journal is found', async () => {
+    test('control 10: a plan that was changed behind its journal is found', async () => {
       await using harness = await make();
       const store = await harness.open();
       const { fence } = await lease(store, harness);

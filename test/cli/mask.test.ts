@@ -44,7 +44,7 @@ const encodings: readonly (readonly [name: string, encode: (value: string) => st
   ['JSON in JSON', (value) => JSON.stringify(JSON.stringify(value)).slice(3, -3)],
 ];
 
-test('every encoding of every canary is masked (control 7)', () => {
+test('control 7: every encoding of every canary is masked', () => {
   for (const value of canaries) {
     const masker = maskerOf(value);
     for (const [name, encode] of encodings) {
@@ -121,7 +121,7 @@ test('several secrets, one inside the other: the longer goes first', () => {
   assert.equal(masker.mask('abc-12345678-def 12345678'), '*** ***');
 });
 
-test('a canary in a report reaches neither screen nor --json nor errors (control 7)', async (context) => {
+test('control 7: a canary in a report reaches neither screen nor --json nor errors', async (context) => {
   const canary = 'canary-in-a-report-77';
   const configuration = JSON.stringify({
     name: 'vault',
@@ -152,7 +152,7 @@ test('a canary in a report reaches neither screen nor --json nor errors (control
   assert.match(failed.stderr, /request with \*\*\* failed/);
 });
 
-test('a canary in an event does not reach the --events file (control 7)', () => {
+test('control 7: a canary in an event does not reach the --events file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'unship-events-'));
   try {
     const file = new EventsFile(folder, 'events.ndjson', maskerOf('canary-"event"-1'), () => 5);
@@ -194,7 +194,7 @@ const hostile: readonly string[] = [
   '\x00',
 ];
 
-test('control characters of outside text do not reach the terminal (control 20)', () => {
+test('control 20: control characters of outside text do not reach the terminal', () => {
   const dangerous = /[^\P{Cc}\n]|\p{Cf}|[\u2028\u2029]/u;
   for (const text of hostile) {
     assert.doesNotMatch(harmless(text), dangerous, JSON.stringify(text));

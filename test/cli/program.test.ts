@@ -175,7 +175,7 @@ test('a configuration in TypeScript loads in a commonjs package, and `unship` is
   assert.match(stderr, /printed by the configuration/);
 });
 
-test('a secret that the configuration prints does not reach the screen (control 7)', async (context) => {
+test('control 7: a secret that the configuration prints does not reach the screen', async (context) => {
   const home = temporaryFolder(context);
   const canary = 'canary-5d1f-value-of-the-webhook';
   writeFiles(home, {
@@ -193,7 +193,7 @@ test('a secret that the configuration prints does not reach the screen (control 
   assert.doesNotMatch(stdout + stderr, new RegExp(canary));
 });
 
-test('what the program writes is private to its user (control 9)', async (context) => {
+test('control 9: what the program writes is private to its user', async (context) => {
   const home = temporaryFolder(context);
   writeFiles(home, { 'unship.config.json': plainConfiguration });
   const { code } = await runProgram(home, ['config']);

@@ -127,7 +127,7 @@ test('what is well formed and cannot be meant', async (context) => {
     assert.match(await problems(context, 'unship.config.json', text), expected);
 });
 
-test('prototype pollution in a configuration changes nothing (control 13)', async (context) => {
+test('control 13: prototype pollution in a configuration changes nothing', async (context) => {
   for (const key of ['__proto__', 'constructor', 'prototype']) {
     const text = `{"name":"vault","environments":{"${key}":{"polluted":true,"surfaces":{}}},"${key}":{"polluted":true}}`;
     await problems(context, 'unship.config.json', text);

@@ -11,7 +11,7 @@ test('a secret is read from the environment and does not print itself', () => {
   assert.doesNotMatch(`${secret} ${JSON.stringify({ secret })} ${inspect({ secret })}`, /canary/);
 });
 
-test('a missing, empty or short one is named, and its value is not told (control 8)', () => {
+test('control 8: a missing, empty or short one is named, and its value is not told', () => {
   for (const environment of [{}, { SLACK_WEBHOOK: '' }, { SLACK_WEBHOOK: 'abcdefg' }]) {
     assert.throws(() => revealSecret(reference, environment), {
       slug: 'secret-missing',

@@ -36,7 +36,7 @@ test('one private folder per application and environment, made once', (context) 
   assert.notEqual(openStateFolder(base, 'vault', 'staging', owner), folder);
 });
 
-test('names that would leave the folder are refused (control 26)', (context) => {
+test('control 26: names that would leave the folder are refused', (context) => {
   const base = join(temporary(context), 'unship');
   for (const name of ['..', '.', '', '../x', 'a/b', 'con', '-rf', 'a\0b']) {
     assert.throws(() => openStateFolder(base, name, 'production', owner), { slug: 'name-invalid' }, name);
@@ -44,7 +44,7 @@ test('names that would leave the folder are refused (control 26)', (context) => 
   }
 });
 
-test('a folder that others can write to is refused, wherever it lies on the way (control 9)', (context) => {
+test('control 9: a folder that others can write to is refused, wherever it lies on the way', (context) => {
   for (const open of ['', 'vault', 'vault/production']) {
     for (const mode of [0o770, 0o707, 0o722]) {
       const base = join(temporary(context), 'unship');
@@ -57,7 +57,7 @@ test('a folder that others can write to is refused, wherever it lies on the way 
   }
 });
 
-test('a parent that others can write to is refused, unless a private folder above closes the way (control 9)', (context) => {
+test('control 9: a parent that others can write to is refused, unless a private folder above closes the way', (context) => {
   const top = temporary(context);
   const parent = join(top, 'shared');
   mkdirSync(parent);
@@ -71,7 +71,7 @@ test('a parent that others can write to is refused, unless a private folder abov
   openStateFolder(join(parent, 'unship'), 'vault', 'production', owner);
 });
 
-test('a folder of somebody else is refused (control 9)', (context) => {
+test('control 9: a folder of somebody else is refused', (context) => {
   const base = join(temporary(context), 'unship');
   openStateFolder(base, 'vault', 'production', owner);
   const stranger: StateOwner = { ...owner, uid: (owner.uid ?? 0) + 1 };

@@ -13,7 +13,7 @@ export function harmless(text: string): string {
 
 /** As one line: a line break inside outside text could forge a line of ours. */
 export function oneLine(text: string): string {
-  return harmless(text).replace(/\s*\n\s*/g, ' ');
+  return harmless(text).replace(/(?<!\s)\s*\n\s*/g, ' ');
 }
 
 /** JSON that is equal to a parser and harmless to a terminal: `JSON.stringify` leaves C1 and bidi as they are. */

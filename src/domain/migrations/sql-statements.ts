@@ -24,7 +24,7 @@ const rules: readonly (readonly [SqlToken['kind'], RegExp])[] = [
   ['quoted', /"(?:[^"]|"")*(?:"|$)/y],
   ['quoted', /`(?:[^`]|``)*(?:`|$)/y],
   ['quoted', /\[[^\]]*(?:\]|$)/y],
-  ['number', /(?:0[xX][0-9a-fA-F]+|(?:\d[\d_]*)?\.?\d[\d_]*(?:[eE][+-]?\d+)?)/y],
+  ['number', /(?:0[xX][0-9a-fA-F]+|\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?|\.\d[\d_]*(?:[eE][+-]?\d+)?)/y],
   ['name', /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y],
 ];
 

@@ -17,7 +17,7 @@ export function escapeMarkdown(text: string): string {
     .replace(/^([-+=:])/, '\\$1')
     .replace(/^(\d+)([.)])/, '$1\\$2')
     .replace(/[@#!]/g, `$&${joiner}`)
-    .replace(/:(?=\/\/)/g, `:${joiner}`)
+    .replace(/:(?=\/\/)|\/(?=\/)/g, `$&${joiner}`)
     .replace(/www(?=\.)/gi, `$&${joiner}`);
 }
 

@@ -61,7 +61,7 @@ const prereleaseWord = /^[-.](alpha|beta|rc|next|dev|nightly|canary|pre)\b/i;
 
 /** True when the version in a file's name is this one; undefined when the name has none. */
 export function namesVersion(name: string, version: string): boolean | undefined {
-  const cores = [...name.matchAll(/(?<![0-9.])[0-9]+\.[0-9]+\.[0-9]+(?![0-9])/g)];
+  const cores = [...name.matchAll(/(?<![0-9.])[0-9]{1,20}\.[0-9]{1,20}\.[0-9]{1,20}(?![0-9])/g)];
   if (cores.length === 0) return undefined;
   return cores.some(({ 0: core, index }) => {
     // What follows a release's number may be an architecture, but no word that makes it a prerelease.

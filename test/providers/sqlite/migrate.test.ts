@@ -189,7 +189,7 @@ const forbidden: readonly (readonly [name: string, sql: string])[] = [
   ['our own tables', 'UPDATE _unship_fence SET fence = 0'],
 ];
 for (const [name, sql] of forbidden) {
-  test(`a migration with ${name} is refused and changes nothing [control 5]`, async () => {
+  test(`control 5: a migration with ${name} is refused and changes nothing`, async () => {
     await using world = await makeWorld();
     const work = begin(world, { setup: `CREATE TABLE t (v); INSERT INTO t VALUES ('a')`, up: sql });
     await assert.rejects(work.up(), refused('migration-forbidden'));

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { isUnshipError } from '../../../src/domain/errors.ts';
 import { quoteName } from '../../../src/providers/sqlite/names.ts';
 
-test('10,000 generated names stay the names they are, or are refused [control 23]', () => {
+test('control 23: 10,000 generated names stay the names they are, or are refused', () => {
   using database = new DatabaseSync(':memory:');
   const name = fc.oneof(
     fc.string(),

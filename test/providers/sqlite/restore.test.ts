@@ -40,7 +40,7 @@ test('a backup is private, a single file, and copied to the second location', as
   assert.deepEqual(rest, []);
 });
 
-test('a byte that is flipped or missing refuses the backup [control 25]', async () => {
+test('control 25: a byte that is flipped or missing refuses the backup', async () => {
   await using world = await withBackup();
   const bytes = readFileSync(world.backup.location);
   for (const at of [0, 20, 100, 4096, bytes.length - 1]) {
