@@ -3,7 +3,13 @@ import { dirname, join } from 'node:path';
 import { RunningApplication } from './app/application.ts';
 import { createDraftFolder } from './app/draft-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
-import { faultsFromEnvironment, isOwnerAlive, systemRuntime, thisOwner } from './app/system-runtime.ts';
+import {
+  clockShiftFromEnvironment,
+  faultsFromEnvironment,
+  isOwnerAlive,
+  systemRuntime,
+  thisOwner,
+} from './app/system-runtime.ts';
 import { revealSecret } from './config/secrets.ts';
 import type { OpenApplication, OpenRequest } from './domain/application.ts';
 import type { ChannelDefinition, SurfaceDefinition } from './domain/definition.ts';
@@ -30,7 +36,8 @@ import type { WebPort } from './surfaces/web/web.port.ts';
  * configuration names it, so that a command starts with no more than it needs.
  */
 export const openApplication: OpenApplication = async (request) => {
-  const runtime = systemRuntime(faultsFromEnvironment(request.processEnvironment.UNSHIP_FAULTS));
+  const faults = request.processEnvironment.UNSHIP_FAULTS;
+  const runtime = systemRuntime(faultsFromEnvironment(faults), clockShiftFromEnvironment(faults));
   const parts = await compose(request, runtime);
   return new RunningApplication(parts);
 };

@@ -49,6 +49,15 @@ function withReason(plan: Plan, reason: string | undefined): Plan {
   return { ...plan, reason, steps };
 }
 
+/** Most likely a process that was superseded hangs with a lock in its hands, which nobody can take from it. */
+function untold({ name }: Surface): UnshipError {
+  return new UnshipError('step-timeout', {
+    happened: `${name} could not be told within ${fenceWithinMs / 1000} s that the work of an earlier process counts no more: something holds it`,
+    done: 'nothing',
+    next: 'end the process that hangs (unship status names who held the environment last), then repeat',
+  });
+}
+
 async function isVisible(surface: Surface, runtime: Runtime): Promise<boolean> {
   using limit = timeLimit(runtime.clock, fenceWithinMs);
   const query = { releases: [], countRisk: false };
@@ -267,6 +276,7 @@ export class Runs {
           return await surface.raiseFence(context);
         } catch (error) {
           if (isUnshipError(error) && error.slug === 'fenced-out') throw error;
+          if (limit.signal.aborted) throw untold(surface);
           if (delay !== undefined) await runtime.clock.sleep(delay, limit.signal);
           else if (await isVisible(surface, runtime)) throw error;
         }

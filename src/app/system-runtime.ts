@@ -7,11 +7,11 @@ import type { LeaseOwner } from '../store/store.port.ts';
 /** A longer timer fires at once; 24.8 days. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** The real clock, randomness and digest. */
-export function systemRuntime(faults: Faults = noFaults): Runtime {
+/** The real clock, randomness and digest. `clockShiftMs`: how far the clock of this machine is wrong. */
+export function systemRuntime(faults: Faults = noFaults, clockShiftMs = 0): Runtime {
   return {
     clock: {
-      now: () => Date.now(),
+      now: () => Date.now() + clockShiftMs,
       monotonic: () => performance.now(),
       sleep: (ms, signal) =>
         new Promise((resolve) => {
@@ -46,9 +46,9 @@ export function systemRuntime(faults: Faults = noFaults): Runtime {
 const noFaults: Faults = { point: () => {} };
 
 /**
- * Faults for the torture test, asked for by `UNSHIP_FAULTS`: `record:FILE` writes the name of every place
- * passed, `kill:N` ends this process with SIGKILL at the N-th; a comma joins them. Anything else, and production,
- * does nothing.
+ * Faults for the tests with real processes, asked for by `UNSHIP_FAULTS`: `record:FILE` writes the name of every
+ * place passed, `kill:N` ends this process with SIGKILL at the N-th, `stop:N` freezes it there with SIGSTOP; a comma
+ * joins them. Anything else, and production, does nothing.
  */
 export function faultsFromEnvironment(value: string | undefined): Faults {
   const points = (value ?? '').split(',').flatMap((part) => faultPoint(part) ?? []);
@@ -63,12 +63,19 @@ function faultPoint(text: string): Faults['point'] | undefined {
   const at = text.indexOf(':');
   const [what, argument] = [text.slice(0, at), text.slice(at + 1)];
   if (what === 'record') return (name) => appendFileSync(argument, `${name}\n`);
-  if (what !== 'kill') return undefined;
+  const signal = what === 'kill' ? 'SIGKILL' : what === 'stop' ? 'SIGSTOP' : undefined;
+  if (signal === undefined) return undefined;
   let left = Number(argument);
   return () => {
     left -= 1;
-    if (left === 0) process.kill(process.pid, 'SIGKILL');
+    if (left === 0) process.kill(process.pid, signal);
   };
+}
+
+/** `clock:MS` among the same faults: a machine whose clock is ahead by so much, or behind with a minus. */
+export function clockShiftFromEnvironment(value: string | undefined): number {
+  const shift = /(?:^|,)clock:(?<ms>[+-]?\d{1,12})(?:,|$)/.exec(value ?? '')?.groups?.ms;
+  return Number(shift ?? 0);
 }
 
 /** Start time in clock ticks since boot, as the kernel counts it; null when the process is not there. */

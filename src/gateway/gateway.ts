@@ -1,7 +1,7 @@
 import { UnshipError } from '../domain/errors.ts';
 import type { ReleaseId } from '../domain/release.ts';
 import { lookAtHealth } from './health.ts';
-import { HoldWatch, newHold } from './hold.ts';
+import { HoldWatch, leftBehind, newHold } from './hold.ts';
 import { Listener } from './listener.ts';
 import {
   type CheckResult,
@@ -151,7 +151,11 @@ export class Gateway {
   }
 
   async #start({ fence, spec, listen, wake }: Request<'start'>): Promise<StartResult> {
-    await this.#state.update((state) => fenced(state, fence));
+    await this.#state.update((state) => {
+      const next = fenced(state, fence);
+      // Whoever began the hold can't end it any more, and nobody else need know of it.
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+    });
     if (listen !== undefined) await this.#listener.listen(listen);
     const unit = this.#supervisor.unit(spec.release);
     if (unit === null || unit.phase === 'starting') return this.#supervisor.start(spec);
@@ -233,7 +237,11 @@ export class Gateway {
   }
 
   async #raiseFence({ fence }: Request<'fence'>): Promise<void> {
-    await this.#state.update((state) => fenced(state, fence));
+    await this.#state.update((state) => {
+      const next = fenced(state, fence);
+      // Whoever began the hold can't end it any more, and nobody else need know of it.
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+    });
   }
 
   /** Traffic does what the state says, in one turn; what answered the old release may end in its own time. */
@@ -270,7 +278,11 @@ export class Gateway {
   }
 
   async #stop({ fence, release, drainMs }: Request<'stop'>): Promise<void> {
-    await this.#state.update((state) => fenced(state, fence));
+    await this.#state.update((state) => {
+      const next = fenced(state, fence);
+      // Whoever began the hold can't end it any more, and nobody else need know of it.
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+    });
     this.#mustNotServe(release);
     await this.#traffic.idle(drainMs, release);
     // Again: a switch may have come back to it while its requests were ending.
@@ -280,14 +292,22 @@ export class Gateway {
   }
 
   async #standby({ fence, release, signal }: Request<'standby'>): Promise<void> {
-    await this.#state.update((state) => fenced(state, fence));
+    await this.#state.update((state) => {
+      const next = fenced(state, fence);
+      // Whoever began the hold can't end it any more, and nobody else need know of it.
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+    });
     this.#mustNotServe(release);
     if (this.#supervisor.unit(release)?.phase !== 'running') return;
     await this.#supervisor.standby(release, signal, true);
   }
 
   async #shutdown({ fence, stopReleases }: Request<'shutdown'>): Promise<void> {
-    await this.#state.update((state) => fenced(state, fence));
+    await this.#state.update((state) => {
+      const next = fenced(state, fence);
+      // Whoever began the hold can't end it any more, and nobody else need know of it.
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+    });
     this.#listener.close();
     if (stopReleases) await this.stopReleases();
     this.#parts.exit();

@@ -15,6 +15,11 @@ export function newHold(ownerPid: number, maxMs: number): HoldState {
   return { until: Date.now() + longest, ownerPid, ownerIdentity };
 }
 
+/** The hold of somebody who is no longer in office: like one whose owner has died, though this one may be frozen. */
+export function leftBehind(hold: HoldState): HoldState {
+  return { ...hold, until: Math.min(hold.until, Date.now() + orphanedMs) };
+}
+
 /** Ends a hold by itself when its time is over or its owner has died: a dead run leaves nobody waiting. */
 export class HoldWatch {
   readonly #state: StateFile;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
+  clockShiftFromEnvironment,
   faultsFromEnvironment,
   isOwnerAlive,
   systemRuntime,
@@ -63,5 +64,16 @@ describe('faults', () => {
     for (const name of ['a.before', 'a.after']) faults.point(name);
     assert.equal(readFileSync(join(folder, 'places'), 'utf8'), 'a.before\na.after\n');
     rmSync(folder, { recursive: true });
+  });
+
+  test('shift the clock of a process, in either direction, and only when asked', () => {
+    assert.deepEqual(
+      [undefined, '', 'clock:', 'clock:x', 'kill:3,clock:+3600000', 'clock:-864000000'].map(
+        clockShiftFromEnvironment,
+      ),
+      [0, 0, 0, 0, 3_600_000, -864_000_000],
+    );
+    const { clock } = systemRuntime(undefined, 3_600_000);
+    assert.ok(Math.abs(clock.now() - Date.now() - 3_600_000) < 60_000);
   });
 });

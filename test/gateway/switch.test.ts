@@ -85,6 +85,15 @@ describe('gateway', () => {
     assert.match(await gateway.log(), /the hold was ended: it lasted too long/);
   });
 
+  it('ends a hold by itself soon after a newer holder has come, though its owner lives', async () => {
+    await gateway.start('r1');
+    await gateway.switchTo('r1');
+    await gateway.hold({ maxMs: 600_000 });
+    await gateway.send({ command: 'fence', fence: gateway.fence + 1 });
+    assert.equal((await gateway.ask('/')).body, 'r1');
+    assert.match(await gateway.log(), /the hold was ended: it lasted too long/);
+  });
+
   it('ends a hold by itself soon after its owner has died', async () => {
     await gateway.start('r1');
     await gateway.switchTo('r1');
