@@ -32,6 +32,10 @@ module.exports = {
     // Checks ask over HTTP and start commands.
     ...may(code('guard'), domain, ports, inside('guard'), core),
 
+    // The one way out over HTTP. Lazily inside, so that whoever may ask may be loaded at once.
+    ...may(inside('outgoing'), domain, inside('outgoing'), core),
+    ...may('^src/(guard|providers)/', '^src/outgoing/client[.]ts$'),
+
     ...may(code('store'), domain, inside('store'), core, packages('kysely', 'pg')),
     ...may(code('config'), domain, inside('config'), core, packages('zod')),
     ...may(code('gateway'), domain, inside('gateway'), core),
@@ -62,6 +66,13 @@ module.exports = {
       severity: 'error',
       from: {},
       to: { circular: true, ...loadedTogether, viaOnly: loadedTogether },
+    },
+    // Whoever else asks over HTTP asks through it, or its limits are nobody's.
+    {
+      name: 'one-client',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(outgoing|gateway|server)/' },
+      to: { path: '^(node:)?(https?|http2)$' },
     },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
   ],

@@ -17,6 +17,7 @@ const benchmarks: { readonly [name: string]: () => Promise<(options: BenchOption
   'web-rollback': async () => (await import('./web-rollback/benchmark.ts')).webRollback,
   'cli-start': async () => (await import('./cli-start.ts')).cliStart,
   plan: async () => (await import('./plan.ts')).plan,
+  'sqlite-backup': async () => (await import('./sqlite-backup.ts')).sqliteBackup,
   journal: async () => (await import('./journal.ts')).journal,
 };
 

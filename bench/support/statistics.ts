@@ -25,3 +25,8 @@ export function sum(values: readonly number[]): number {
 export function rounded(value: number): number {
   return Math.abs(value) < 10 ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10;
 }
+
+/** 0 of nothing. */
+export function percentile99(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
+}

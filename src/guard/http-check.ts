@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import type { CheckDefinition } from '../domain/definition.ts';
 import { formatDuration } from '../domain/duration.ts';
 import { messageOf, UnshipError } from '../domain/errors.ts';
+import { exchange, OutgoingError } from '../outgoing/client.ts';
 import type { LookContext } from '../surfaces/surface.port.ts';
 import type { Check, CheckResult } from './check.port.ts';
 import { positiveDuration } from './positive-duration.ts';
@@ -39,52 +39,22 @@ interface Reply {
 }
 
 function codeOf(error: unknown): string {
-  const code = (error as { readonly code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : '';
-}
-
-async function readBody(response: IncomingMessage): Promise<{ body: string; cut: boolean }> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > bodyLimit) break;
-  }
-  const cut = bytes > bodyLimit;
-  return { body: Buffer.concat(chunks).subarray(0, bodyLimit).toString('utf8'), cut };
+  return error instanceof OutgoingError ? error.code : '';
 }
 
 /** One GET on a connection of its own; redirects are an answer like any other. */
-async function get(url: URL, signal: AbortSignal): Promise<Reply> {
-  // Loaded here: it costs a third of the program's start.
-  const { request } = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const asked = request(
-      url,
-      {
-        agent: false,
-        signal,
-        headers: { 'user-agent': 'unship', accept: '*/*', 'cache-control': 'no-cache' },
-      },
-      resolve,
-    );
-    asked.on('error', reject);
-    asked.end();
-  });
-  try {
-    return { status: response.statusCode ?? 0, ...(await readBody(response)) };
-  } finally {
-    response.destroy();
-  }
+async function get(url: URL, signal: AbortSignal, withinMs: number): Promise<Reply> {
+  const reply = await exchange({ url, source: 'configured', signal, withinMs, bodyLimit });
+  const { text, cut } = await reply.text();
+  return { status: reply.status, body: text, cut };
 }
 
-async function getWithRetry(url: URL, signal: AbortSignal): Promise<Reply> {
+async function getWithRetry(url: URL, signal: AbortSignal, withinMs: number): Promise<Reply> {
   try {
-    return await get(url, signal);
+    return await get(url, signal, withinMs);
   } catch (error) {
     if (signal.aborted || !brokenConnections.has(codeOf(error))) throw error;
-    return get(url, signal);
+    return get(url, signal, withinMs);
   }
 }
 
@@ -121,12 +91,12 @@ export function createHttpCheck(definition: HttpCheckDefinition, base: string | 
     if (url === null) return { verdict: 'unknown', seen: `${name}: there is no live address to ask` };
     const limit = AbortSignal.timeout(withinMs);
     try {
-      const reply = await getWithRetry(url, AbortSignal.any([context.signal, limit]));
+      const reply = await getWithRetry(url, AbortSignal.any([context.signal, limit]), withinMs);
       const wrong = complaint(reply, definition);
       return { verdict: wrong === undefined ? 'pass' : 'fail', seen: `${name}: ${wrong ?? reply.status}` };
     } catch (error) {
       if (context.signal.aborted) return { verdict: 'unknown', seen: `${name}: interrupted` };
-      if (limit.aborted) {
+      if (limit.aborted || (error instanceof OutgoingError && error.late)) {
         return { verdict: 'fail', seen: `${name}: no full answer within ${formatDuration(withinMs)}` };
       }
       const code = codeOf(error);

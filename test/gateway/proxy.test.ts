@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { TestGateway, until } from './support.ts';
 
+const canary = `canary-${randomBytes(8).toString('hex')}`;
+
 describe('gateway as a proxy', () => {
   let gateway: TestGateway;
 
   before(async () => {
+    process.env.SLACK_WEBHOOK = canary;
+    process.env.GITHUB_TOKEN = canary;
     gateway = await TestGateway.make();
     await gateway.start('r1');
     await gateway.switchTo('r1');
@@ -75,12 +80,40 @@ describe('gateway as a proxy', () => {
       'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd',
       'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: a\r\nX: a\nContent-Length: 4\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0x4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nX: a\r\n Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd',
+      'POST /echo HTTP/1.1\nHost: a\nContent-Length: 4\n\nabcd',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4 \r\nabcd\r\n0\r\n\r\n',
+      'POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\nZ\n0\n\n',
     ];
     for (const text of ambiguous) {
       const answer = await raw(gateway.port, text);
       assert.match(answer, /^HTTP\/1\.1 400 /, text);
       assert.equal(answer.split('HTTP/1.1').length, 2, 'one answer only');
     }
+  });
+
+  it('control 19: the gateway holds no token of whoever started it', async () => {
+    const { pid } = await gateway.status();
+    const text = await readFile(`/proc/${pid}/environ`, 'utf8');
+    assert.ok(!text.includes(canary), 'a canary in the environment');
+    const names = text.split('\0').flatMap((entry) => (entry === '' ? [] : [entry.split('=')[0] ?? '']));
+    const allowed = new Set(['PATH', 'HOME', 'LANG', 'TMPDIR', 'XDG_RUNTIME_DIR', 'SystemRoot']);
+    assert.ok(names.includes('PATH'));
+    assert.deepEqual(
+      names.filter((name) => !allowed.has(name)),
+      [],
+    );
+    assert.ok(!(await readFile(`/proc/${pid}/cmdline`, 'utf8')).includes(canary));
   });
 
   it('streams an answer as it is made', async () => {

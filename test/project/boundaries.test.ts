@@ -99,6 +99,11 @@ const forbidden: readonly {
     found: 'src/engine/shape.ts may not import zod',
   },
   {
+    what: 'somebody asks over HTTP on his own',
+    files: { 'src/providers/two/ask.ts': "export const ask = () => import('node:https');\n" },
+    found: 'src/providers/two/ask.ts (one-client) https',
+  },
+  {
     what: 'a file that is not there',
     files: { 'src/domain/a.ts': "export * from './gone.ts';\n" },
     found: 'src/domain/a.ts (resolvable) ./gone.ts',

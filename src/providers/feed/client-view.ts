@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, UnshipError } from '../../domain/errors.ts';
+import { exchange, OutgoingError, type OutgoingReply } from '../../outgoing/client.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import { digest, isMissing } from './files.ts';
 import { type FeedContent, platformOf } from './manifest.ts';
@@ -31,40 +32,34 @@ export function folderReader(folder: string): FeedReader {
 }
 
 const answerWithinMs = 15_000;
-const redirectsFollowed = 3;
+/** A large artifact over a slow line; the step's own limit comes first. */
+const artifactWithinMs = 30 * 60_000;
+/** Larger than any installer: a body without end must end somewhere. */
+const largestArtifactBytes = 16 * 1024 ** 3;
 
-/** A web host may move a file within itself, or to its storage by https; nothing else is followed. */
-function redirectTarget(from: URL, location: string | null): URL {
-  const to = location === null ? null : URL.parse(location, from.href);
-  if (to === null || (to.origin !== from.origin && to.protocol !== 'https:')) {
-    throw new FeedProblem(`${from.href} redirects to ${location ?? 'nowhere'}`);
-  }
-  return to;
-}
-
-async function request(start: URL, signal: AbortSignal): Promise<Response | null> {
-  let url = start;
-  for (let hop = 0; hop <= redirectsFollowed; hop++) {
-    const answered = new AbortController();
-    const timer = setTimeout(
-      () => answered.abort(new FeedProblem(`${url.href} does not answer`)),
+/** A web host may move a file within itself, or to its storage by https at a public address; nothing else. */
+async function request(
+  url: URL,
+  signal: AbortSignal,
+  limits: { readonly withinMs: number; readonly bodyLimit: number },
+): Promise<OutgoingReply | null> {
+  try {
+    const reply = await exchange({
+      url,
+      source: 'configured',
+      followRedirects: true,
       answerWithinMs,
-    );
-    const response = await fetch(url.href, {
-      // What stock clients send: a cache on the way would show what was offered a while ago.
-      headers: { 'cache-control': 'no-cache' },
-      redirect: 'manual',
-      signal: AbortSignal.any([signal, answered.signal]),
-    }).finally(() => clearTimeout(timer));
-    if (response.status === 200) return response;
-    await response.body?.cancel();
-    if (response.status === 404) return null;
-    if (response.status < 300 || response.status >= 400) {
-      throw new FeedProblem(`${url.href} answers ${response.status}`);
-    }
-    url = redirectTarget(url, response.headers.get('location'));
+      signal,
+      ...limits,
+    });
+    if (reply.status === 200) return reply;
+    reply.close();
+    if (reply.status === 404) return null;
+    throw new FeedProblem(`${reply.url.href} answers ${reply.status}`);
+  } catch (error) {
+    if (!(error instanceof OutgoingError) || signal.aborted) throw error;
+    throw new FeedProblem(`${url.href}: ${error.late ? 'it does not answer' : error.message}`);
   }
-  throw new FeedProblem(`${start.href} redirects more than ${redirectsFollowed} times`);
 }
 
 export function urlReader(address: string, random: () => string): FeedReader {
@@ -75,19 +70,17 @@ export function urlReader(address: string, random: () => string): FeedReader {
     async text(name, signal) {
       const url = at(name);
       url.searchParams.set('noCache', random().slice(0, 8));
-      const response = await request(url, signal);
-      if (response === null) return null;
-      let text = '';
-      const decoder = new TextDecoder();
-      for await (const chunk of response.body ?? []) {
-        text += decoder.decode(chunk as Uint8Array, { stream: true });
-        if (text.length > largestFeedBytes) throw new FeedProblem(`${name} is larger than 1 MiB`);
-      }
+      const limits = { withinMs: 2 * answerWithinMs, bodyLimit: largestFeedBytes };
+      const reply = await request(url, signal, limits);
+      if (reply === null) return null;
+      const { text, cut } = await reply.text();
+      if (cut) throw new FeedProblem(`${name} is larger than 1 MiB`);
       return text;
     },
     async measure(name, signal) {
-      const response = await request(at(name), signal);
-      return response === null ? null : await digest((response.body ?? []) as AsyncIterable<unknown>);
+      const limits = { withinMs: artifactWithinMs, bodyLimit: largestArtifactBytes };
+      const reply = await request(at(name), signal, limits);
+      return reply === null ? null : await digest(reply.body);
     },
   };
 }

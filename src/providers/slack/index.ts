@@ -82,7 +82,7 @@ export function createSlack(
     context.runtime.faults.point('slack.post.before');
     try {
       const signal = AbortSignal.any([context.signal, limit]);
-      const reply = await postJson(url, body, { 'idempotency-key': key }, signal);
+      const reply = await postJson(url, body, { 'idempotency-key': key }, { signal, withinMs: exchangeMs });
       context.runtime.faults.point('slack.post.after');
       return reply;
     } catch (error) {

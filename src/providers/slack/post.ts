@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { exchange, OutgoingError } from '../../outgoing/client.ts';
 
 const bodyLimit = 64 * 1024;
 
@@ -26,60 +26,29 @@ export class PostFailure extends Error {
   }
 }
 
-async function readBody(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= bodyLimit) break;
-  }
-  return Buffer.concat(chunks).subarray(0, bodyLimit).toString('utf8');
-}
-
 /** Posts JSON on a connection of its own; redirects are not followed. Rejects with `PostFailure` only. */
 export async function postJson(
   url: URL,
   body: string,
   headers: { readonly [name: string]: string },
-  signal: AbortSignal,
+  { signal, withinMs }: { readonly signal: AbortSignal; readonly withinMs: number },
 ): Promise<PostReply> {
-  // Loaded here: most commands tell nobody anything.
-  const { request } = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
-  let connected = false;
-  let response: IncomingMessage | undefined;
   try {
-    const answered = await new Promise<IncomingMessage>((resolve, reject) => {
-      const post = request(
-        url,
-        {
-          method: 'POST',
-          agent: false,
-          signal,
-          headers: {
-            'content-type': 'application/json; charset=utf-8',
-            'content-length': Buffer.byteLength(body),
-            'user-agent': 'unship',
-            ...headers,
-          },
-        },
-        resolve,
-      );
-      post.on('socket', (socket) => {
-        socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
-          connected = true;
-        });
-      });
-      post.on('error', reject);
-      post.end(body);
+    const reply = await exchange({
+      url,
+      source: 'configured',
+      method: 'POST',
+      headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+      body,
+      signal,
+      withinMs,
+      bodyLimit,
     });
-    response = answered;
-    const text = await readBody(answered);
-    return { status: answered.statusCode ?? 0, retryAfter: answered.headers['retry-after'], body: text };
+    const { text } = await reply.text();
+    return { status: reply.status, retryAfter: reply.headers['retry-after'], body: text };
   } catch (error) {
-    const { code } = error as { readonly code?: unknown };
-    throw new PostFailure(!connected, typeof code === 'string' ? code : 'unknown error');
-  } finally {
-    response?.destroy();
+    const certain = error instanceof OutgoingError && !error.connected;
+    const code = error instanceof OutgoingError ? error.code : '';
+    throw new PostFailure(certain, code === '' ? 'unknown error' : code);
   }
 }

@@ -1,8 +1,9 @@
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts } from '../../domain/facts.ts';
+import { canonicalJson, type Json } from '../../domain/json.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
@@ -22,7 +23,8 @@ import { countRows, readSchema } from './schema.ts';
 
 /** What is known of a backup, in a file beside it. */
 export interface BackupRecord {
-  readonly schema: 'unship.backup/1';
+  /** `/1` has no seal: as earlier versions wrote it. */
+  readonly schema: 'unship.backup/1' | 'unship.backup/2';
   readonly id: string;
   readonly release: ReleaseId;
   readonly takenAt: number;
@@ -31,6 +33,8 @@ export interface BackupRecord {
   readonly fingerprint: string;
   readonly applied: readonly string[];
   readonly rows: { readonly [table: string]: number };
+  /** SHA-256 over the rest: a plan must not be made from a record that the disk has changed. */
+  readonly seal?: string;
 }
 
 /** All pages in one step: one consistent state, and no restart whenever somebody writes. */
@@ -50,9 +54,18 @@ function recordFile(core: Core, id: string): string {
   return join(backupsFolder(core), `${id}.json`);
 }
 
+function sealOf(core: Core, { seal: _seal, ...rest }: BackupRecord): string {
+  return core.environment.runtime.digest(canonicalJson(rest as unknown as Json));
+}
+
+function isSound(core: Core, record: BackupRecord): boolean {
+  if (record.schema === 'unship.backup/1') return record.seal === undefined;
+  return record.schema === 'unship.backup/2' && record.seal === sealOf(core, record);
+}
+
 export function readBackup(core: Core, id: string): BackupRecord | undefined {
-  const record = readJson(recordFile(core, id)) as BackupRecord | undefined;
-  return record?.schema === 'unship.backup/1' && record.id === id ? record : undefined;
+  const record = readJson(recordFile(core, id)) as BackupRecord | null | undefined;
+  return record?.id === id && isSound(core, record) ? record : undefined;
 }
 
 /** Complete and of the right size. Its content is hashed before it is used, and by `verifyBackup`. */
@@ -138,14 +151,17 @@ export async function completeBackup(
     rows: countRows(database, readSchema(database)),
   };
   database.close();
-  const record: BackupRecord = {
-    schema: 'unship.backup/1',
+  const unsealed: BackupRecord = {
+    schema: 'unship.backup/2',
     ...identity,
     takenAt: context.runtime.clock.now(),
     sha256: await sha256OfFile(partial, context.signal),
     bytes: statSync(partial).size,
     ...described,
   };
+  const record = { ...unsealed, seal: sealOf(core, unsealed) };
+  // SQLite makes files as the caller's umask has it.
+  chmodSync(partial, 0o600);
   if (partial !== file) publishFile(partial, file);
   context.runtime.faults.point('sqlite.backup.named');
   await copyToSecondLocation(context, core, record);
