@@ -308,6 +308,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Git filters (Git LFS, git-crypt) run programs that the repository names, so none is run. A release made without them would hold placeholders.',
   },
+  'state-failed': {
+    exit: exitCodes.failed,
+    title: 'the state can not be read or written',
+    next: 'mend the disk or the rights of the state folder, then unship resume',
+    explain:
+      'The disk, or the file system, refused what was asked of it. Every commit before it is synced; a run that was under way goes on with unship resume.',
+  },
   'state-unsafe': {
     exit: exitCodes.usage,
     title: 'the state folder is not private',

@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { explainStateError } from './explain-error.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
@@ -13,7 +14,7 @@ import type { Store } from './store.port.ts';
  * was copied has seen the live ones.
  */
 export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
-  const database = new DatabaseSync(file);
+  const database = openFile(file);
   try {
     database.exec('pragma busy_timeout = 5000; pragma synchronous = full; pragma foreign_keys = on');
     useWriteAheadLog(database);
@@ -22,10 +23,18 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
     database.exec('pragma busy_timeout = 0');
   } catch (error) {
     database.close();
-    throw error;
+    throw explainStateError(error);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
   return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
+}
+
+function openFile(file: string): DatabaseSync {
+  try {
+    return new DatabaseSync(file);
+  } catch (error) {
+    throw explainStateError(error);
+  }
 }
 
 function pragma(database: DatabaseSync, name: string): number {

@@ -1,0 +1,21 @@
+import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
+
+/** SQLite's errors that come from the disk, as errors of the catalogue; everything else as it is. */
+export function explainStateError(error: unknown): unknown {
+  if (isUnshipError(error)) return error;
+  const code = (error as { readonly errcode?: unknown } | null)?.errcode;
+  if (typeof code !== 'number') return error;
+  const details = {
+    happened: `the state: ${messageOf(error)}`,
+    done: 'what was to be recorded just now may be missing; everything recorded before it is there',
+    cause: error,
+  };
+  const primary = code & 0xff;
+  if (primary === full) return new UnshipError('disk-full', details);
+  return ofTheDisk.has(primary) ? new UnshipError('state-failed', details) : error;
+}
+
+const full = 13;
+
+/** Read-only, I/O error, corrupt, can't open, not a database. */
+const ofTheDisk: ReadonlySet<number> = new Set([8, 10, 11, 14, 26]);
