@@ -1,10 +1,12 @@
 import { parseArgs } from 'node:util';
+import { buildProgram } from '../support/program.ts';
 import { lookSideBySide, makeRecording, type Violation } from './crash-images.ts';
+import { tryFullDisks } from './full-disk.ts';
 import { recordResult } from './record.ts';
 import { strikeAll } from './syscall-faults.ts';
 
 /**
- * `npm run crash-images`, `npm run syscall-faults`: the long forms. `--from SEED --count N`; a part that was
+ * `npm run crash-images`, `npm run syscall-faults`, `npm run full-disk`: the long forms. `--from SEED --count N`; a part that was
  * interrupted goes on with the seed that it told last. `--record` writes what was reached to bench/RELIABILITY.md.
  */
 const { values, positionals } = parseArgs({
@@ -44,9 +46,30 @@ async function syscallFaults(count: number): Promise<Reached> {
   return { heading: 'D syscall faults', counts, violations };
 }
 
+async function fullDisks(count: number): Promise<Reached> {
+  await using program = await buildProgram();
+  let last = '';
+  const tell = (text: string): void => {
+    last = text;
+    console.log(text);
+  };
+  try {
+    const lackedRoom = await tryFullDisks(program, count, tell);
+    return { heading: 'F full disk', counts: { commands: count, 'lacked room': lackedRoom }, violations: [] };
+  } catch (error) {
+    // What came after it would stand on what it left.
+    return {
+      heading: 'F full disk',
+      counts: {},
+      violations: [{ seed: 0, text: `${last}: ${String(error)}` }],
+    };
+  }
+}
+
 const parts: { readonly [name: string]: readonly [(count: number) => Promise<Reached>, usual: number] } = {
   'crash-images': [crashImages, 2_000_000],
   'syscall-faults': [syscallFaults, 10_000],
+  'full-disk': [fullDisks, 200],
 };
 
 const chosen = parts[part];
@@ -60,7 +83,7 @@ if (values.record) {
   recordResult({
     part: heading,
     command: `npm run ${part} -- --from ${from} --count ${count}`,
-    seeds: `${from} to ${from + count - 1}`,
+    seeds: part === 'full-disk' ? 'none: sizes from 4 KB to 32 MB' : `${from} to ${from + count - 1}`,
     counts,
     durationMs: performance.now() - began,
     violations: told,
