@@ -11,7 +11,11 @@ export function explainStateError(error: unknown): unknown {
     cause: error,
   };
   const primary = code & 0xff;
-  if (primary === full) return new UnshipError('disk-full', details);
+  // Not `disk-full`: that one promises by its exit code that nothing was begun.
+  if (primary === full) {
+    const next = 'free some space, then unship resume; without a run to resume, repeat the command';
+    return new UnshipError('state-failed', { ...details, next });
+  }
   return ofTheDisk.has(primary) ? new UnshipError('state-failed', details) : error;
 }
 
