@@ -1,5 +1,5 @@
 import { errorCatalogue } from '../domain/error-catalogue.ts';
-import { type ErrorEntry, exitCodes, isUnshipError, messageOf } from '../domain/errors.ts';
+import { type ErrorEntry, exitCodes, isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import { labelled } from './output/layout.ts';
 
 /** An error as the `--json` document and as the screen's block. */
@@ -21,7 +21,20 @@ const internal: ErrorEntry = {
   explain: '',
 };
 
-export function reportOf(error: unknown): ErrorReport {
+/** A file that could not be written for want of room is no defect, wherever it was. */
+function withoutRoom(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new UnshipError('state-failed', {
+    happened: messageOf(error),
+    done: 'what was recorded before it is there: unship runs',
+    next: 'free some space, then unship resume; without a run to resume, repeat the command',
+    cause: error,
+  });
+}
+
+export function reportOf(thrown: unknown): ErrorReport {
+  const error = withoutRoom(thrown);
   const slug = isUnshipError(error) ? error.slug : 'internal';
   const entry = errorCatalogue[slug] ?? errorCatalogue.internal ?? internal;
   const details = isUnshipError(error) ? error.details : { happened: messageOf(error) };

@@ -315,6 +315,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'state.db in the state folder holds the history that rollbacks are made from. SQLite could not read it, so nothing was done: a guess could bring the wrong release back. Nothing of it was changed.',
   },
+  'state-failed': {
+    exit: exitCodes.failed,
+    title: 'the state can not be read or written',
+    next: 'mend the disk or the rights of the state folder, then unship resume',
+    explain:
+      'The disk, or the file system, refused what was asked of it. Every commit before it is synced; a run that was under way goes on with unship resume.',
+  },
   'state-unsafe': {
     exit: exitCodes.usage,
     title: 'the state folder is not private',

@@ -13,6 +13,7 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
+import { explainStateError } from './explain-error.ts';
 
 /**
  * Kysely over node:sqlite. Transactions begin IMMEDIATE: a deferred one that turns from reading to writing
@@ -118,7 +119,9 @@ class NodeSqliteConnection implements DatabaseConnection {
         return this.#execute(query);
       } catch (error) {
         const waited = performance.now() - begun;
-        if (!isLocked(error) || this.#database.isTransaction || waited > lockedLimitMs) throw error;
+        if (!isLocked(error) || this.#database.isTransaction || waited > lockedLimitMs) {
+          throw explainStateError(error);
+        }
         await new Promise((resolve) => {
           if (tries === 0) setImmediate(resolve);
           else setTimeout(resolve, Math.min(50, 2 ** tries));

@@ -1,7 +1,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
-import { messageOf, UnshipError } from '../domain/errors.ts';
+import { UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { explainOpeningError } from './explain-error.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
@@ -23,22 +24,10 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
     database.exec('pragma busy_timeout = 0');
   } catch (error) {
     database?.close();
-    throw unreadable(error, file);
+    throw explainOpeningError(error, file);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
   return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
-}
-
-/** SQLite: no permission, disk or input fault, damaged, not to be opened, no database, read-only. */
-const unreadableCodes: ReadonlySet<number> = new Set([3, 8, 10, 11, 14, 26]);
-const full = 13;
-
-function unreadable(error: unknown, file: string): unknown {
-  const code = Number((error as { readonly errcode?: number }).errcode ?? 0) & 0xff;
-  const happened = `${file}: ${messageOf(error)}`;
-  if (code === full) return new UnshipError('disk-full', { happened, done: 'nothing', cause: error });
-  if (!unreadableCodes.has(code)) return error;
-  return new UnshipError('state-corrupt', { happened, done: 'nothing', cause: error });
 }
 
 function pragma(database: DatabaseSync, name: string): number {

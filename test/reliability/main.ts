@@ -1,14 +1,28 @@
 import { parseArgs } from 'node:util';
 import { buildProgram } from '../support/program.ts';
+import { crashImages, fullDisks, syscallFaults } from './disk-parts.ts';
 import type { PartRequest, PartResult } from './part.ts';
+import { recordResult } from './record.ts';
 
-/** `npm run soak -- PART [--count N | --minutes M] [--seed S]`: a part of the reliability programme, in any length. */
+/**
+ * `npm run soak -- PART [--count N | --minutes M] [--seed S] [--record]`: a part of the reliability programme, in any
+ * length. `--record` writes what was reached to bench/RELIABILITY.md.
+ */
 type Part = (request: PartRequest) => Promise<PartResult>;
 
-const parts: { readonly [name: string]: () => Promise<Part> } = {
-  kills: async () => (await import('./kills.ts')).kills,
-  contention: async () => (await import('./contention.ts')).contention,
-  writers: async () => (await import('./writers.ts')).writers,
+const parts: { readonly [name: string]: { readonly heading: string; load(): Promise<Part> } } = {
+  kills: { heading: 'C killed and stopped processes', load: async () => (await import('./kills.ts')).kills },
+  'syscall-faults': { heading: 'D system call faults', load: async () => syscallFaults },
+  'crash-images': { heading: 'E crash images', load: async () => crashImages },
+  'full-disk': { heading: 'F full disk', load: async () => fullDisks },
+  contention: {
+    heading: 'G several processes at once',
+    load: async () => (await import('./contention.ts')).contention,
+  },
+  writers: {
+    heading: 'H rollback under writers',
+    load: async () => (await import('./writers.ts')).writers,
+  },
 };
 
 const { values, positionals } = parseArgs({
@@ -16,11 +30,25 @@ const { values, positionals } = parseArgs({
     count: { type: 'string' },
     minutes: { type: 'string' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    record: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
 
-async function soak(name: string, load: () => Promise<Part>): Promise<boolean> {
+function recorded(heading: string, name: string, { seed, seconds, counts, violations }: PartResult): void {
+  const length =
+    values.minutes === undefined ? `--count ${values.count ?? 'N'}` : `--minutes ${values.minutes}`;
+  recordResult({
+    part: heading,
+    command: `npm run soak -- ${name} ${length} --seed ${seed}`,
+    seeds: `from ${seed} on`,
+    counts,
+    durationMs: seconds * 1000,
+    violations,
+  });
+}
+
+async function soak(name: string, { heading, load }: (typeof parts)[string]): Promise<boolean> {
   const part = await load();
   await using program = await buildProgram();
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
@@ -34,14 +62,15 @@ async function soak(name: string, load: () => Promise<Part>): Promise<boolean> {
   });
   const { violations, ...reached } = result;
   console.log(JSON.stringify({ ...reached, part: name, violations: violations.length }));
+  if (values.record) recorded(heading, name, result);
   return violations.length === 0;
 }
 
 const [name = ''] = positionals;
-const load = parts[name];
-if (load === undefined) {
+const chosen = parts[name];
+if (chosen === undefined) {
   console.error(`Which part? One of: ${Object.keys(parts).join(', ')}`);
   process.exitCode = 2;
 } else {
-  process.exitCode = (await soak(name, load)) ? 0 : 1;
+  process.exitCode = (await soak(name, chosen)) ? 0 : 1;
 }
