@@ -40,6 +40,9 @@ module.exports = {
     ...may(code('config'), domain, inside('config'), core, packages('zod')),
     ...may(code('gateway'), domain, inside('gateway'), core),
 
+    // What builds of any provider have in common: limits, and an enclosure.
+    ...may(code('builds'), domain, ports, inside('builds'), core),
+
     ...may(code('engine'), domain, ports, inside('engine')),
 
     // A provider knows its vendor and nobody else's: `$1` is its own folder.
@@ -47,6 +50,7 @@ module.exports = {
       path: '^src/providers/$1/',
     }),
     ...may('^src/providers/feed/', packages('yaml')),
+    ...may('^src/providers/(feed|server)/', inside('builds')),
     ...may('^src/providers/server/', '^src/gateway/client[.]ts$'),
 
     // The composition root: anything but the programs that use it.

@@ -31,6 +31,13 @@ const secretReference = z.strictObject(
 
 const signalName = z.string().check(z.regex(/^SIG[A-Z0-9+]+$/, 'name a signal such as SIGUSR2'));
 
+const buildOptions = {
+  buildWithin: z.optional(duration),
+  buildMemory: z.optional(count),
+  buildReads: z.optional(z.array(text)),
+  protectedBranches: z.optional(z.array(text)),
+};
+
 const serverOptions = z.strictObject({
   root: z.optional(text),
   install: z.optional(z.union([command, z.literal(false)])),
@@ -40,7 +47,7 @@ const serverOptions = z.strictObject({
   health: z.optional(z.string().check(z.startsWith('/', 'write a path that starts with /'))),
   startWithin: z.optional(duration),
   drain: z.optional(duration),
-  buildWithin: z.optional(duration),
+  ...buildOptions,
   previous: z.optional(
     z.union([z.enum(['keep', 'stop']), z.strictObject({ standby: signalName, wake: signalName })]),
   ),
@@ -73,6 +80,7 @@ const feedOptions = z.strictObject({
   folder: text,
   artifacts: text,
   build: z.optional(command),
+  ...buildOptions,
   standby: z.optional(text),
   url: z.optional(url),
 });

@@ -38,6 +38,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'read the log that is named, mend the build, release again',
     explain: 'Building happens in a folder of its own. What serves was not touched.',
   },
+  'build-not-enclosed': {
+    exit: exitCodes.refused,
+    title: 'this machine can not keep a build apart, and the commit is in no protected branch',
+    next: 'bring the commit into a protected branch (`protectedBranches`), or allow user namespaces on this machine',
+    explain:
+      'A build runs code of the commit. In namespaces of its own it sees its checkout and nothing of yours. Where the machine has none, as in most containers, it could read your keys: then only commits that went into a protected branch are built.',
+  },
   busy: {
     exit: exitCodes.busy,
     title: 'another run holds this environment',

@@ -19,6 +19,10 @@ const everyServerOption: Required<ServerOptions> = {
   startWithin: '30s',
   drain: '10s',
   buildWithin: '15m',
+  buildMemory: 2048,
+  buildReads: ['/opt/sdk'],
+  protectedBranches: ['main'],
+
   previous: { standby: 'SIGUSR1', wake: 'SIGUSR2' },
   keepOnDisk: 5,
   switch: { gateway: { port: 8080, host: '127.0.0.1' } },
@@ -36,6 +40,10 @@ const everyFeedOption: Required<FeedOptions> = {
   folder: '/srv/updates',
   artifacts: 'dist/{version}',
   build: ['npm', 'run', 'dist'],
+  buildWithin: '15m',
+  buildMemory: 2048,
+  buildReads: ['/opt/sdk'],
+  protectedBranches: ['main'],
   standby: 'dist/{commit}',
   url: 'https://updates.example.com/',
 };

@@ -1,78 +1,13 @@
-import { spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { assertMayBuild, defaultMemoryMiB, runBuild } from '../../builds/build.ts';
 import { type Command, commandLine } from '../../domain/command.ts';
+import { parseDuration } from '../../domain/duration.ts';
 import { UnshipError } from '../../domain/errors.ts';
 import { shortCommit } from '../../domain/names.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
-
-const buildWithinMs = 15 * 60_000;
-const largestLogBytes = 10 << 20;
-
-/**
- * Only what a build needs to find its tools. Signing keys are handed over by the build's own configuration:
- * a variable that is not named here does not reach code of the commit.
- */
-function buildEnvironment(version: string, commit: string): NodeJS.ProcessEnv {
-  const passed = ['PATH', 'HOME', 'LANG'].map((name) => [name, process.env[name]]);
-  return {
-    ...Object.fromEntries(passed.filter(([, value]) => value !== undefined)),
-    UNSHIP_VERSION: version,
-    UNSHIP_COMMIT: commit,
-  };
-}
-
-/** Runs a program in a process group of its own, which ends with it, with `signal`, or after 15 minutes. */
-async function runLogged(
-  command: readonly [string, ...string[]],
-  options: {
-    readonly cwd: string;
-    readonly env: NodeJS.ProcessEnv;
-    readonly log: string;
-    readonly signal: AbortSignal;
-  },
-): Promise<string | null> {
-  const log = createWriteStream(options.log, { mode: 0o600 });
-  const limit = AbortSignal.any([options.signal, AbortSignal.timeout(buildWithinMs)]);
-  const [program, ...rest] = command;
-  const child = spawn(program, rest, {
-    cwd: options.cwd,
-    env: options.env,
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const end = (): void => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    } catch {
-      // The group has ended.
-    }
-  };
-  let written = 0;
-  const take = (chunk: Buffer): void => {
-    written += chunk.length;
-    if (written <= largestLogBytes) log.write(chunk);
-  };
-  child.stdout.on('data', take);
-  child.stderr.on('data', take);
-  limit.addEventListener('abort', end, { once: true });
-  if (limit.aborted) end();
-  const problem = await new Promise<string | null>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('close', (code, signal) => resolve(code === 0 ? null : `it ended with ${signal ?? code}`));
-    // A child that daemonized itself may hold the pipes open for ever.
-    child.once('exit', () => setTimeout(end, 1000).unref());
-  });
-  limit.removeEventListener('abort', end);
-  end();
-  log.end();
-  await finished(log);
-  options.signal.throwIfAborted();
-  return limit.aborted ? 'it took longer than 15 minutes' : problem;
-}
+import type { FeedOptions } from './options.ts';
 
 /**
  * Builds a commit in a clean checkout and hands the checkout over to `use`; it is removed afterwards. Throws
@@ -83,12 +18,15 @@ export async function buildCommit<T>(
   environment: ProviderEnvironment,
   what: {
     readonly command: Command;
+    readonly options: FeedOptions;
     readonly root: string;
     readonly version: string;
     readonly commit: string;
   },
   use: (checkout: string) => Promise<T>,
 ): Promise<T> {
+  const { options } = what;
+  await assertMayBuild(environment.source, what.commit, options.protectedBranches);
   const builds = join(environment.folder, 'build');
   const logs = join(environment.folder, 'logs');
   await mkdir(builds, { recursive: true, mode: 0o700 });
@@ -103,16 +41,23 @@ export async function buildCommit<T>(
     await environment.source.checkout(what.commit, checkout, context.signal);
     context.progress(`building ${what.version}`);
     const log = join(logs, `build-${what.version}-${shortCommit(what.commit)}.log`);
-    const problem = await runLogged(commandLine(what.command), {
-      cwd: join(checkout, what.root),
-      env: buildEnvironment(what.version, what.commit),
+    await rm(log, { force: true });
+    const { failure, tail } = await runBuild({
+      command: commandLine(what.command),
+      checkout,
+      folder: join(checkout, what.root),
+      workshop: `${checkout}-workshop`,
+      // Signing keys are handed over by the build's own configuration: nothing else of ours reaches it.
+      environment: { UNSHIP_VERSION: what.version, UNSHIP_COMMIT: what.commit },
+      reads: (options.buildReads ?? []).map((path) => resolve(environment.root, path)),
+      withinMs: parseDuration(options.buildWithin ?? '15m') ?? 900_000,
+      memory: (options.buildMemory ?? defaultMemoryMiB) * 2 ** 20,
       log,
       signal: context.signal,
     });
-    if (problem !== null) {
-      const tail = (await readFile(log, 'utf8')).trimEnd().split('\n').slice(-5).join('\n');
+    if (failure !== null) {
       throw new UnshipError('build-failed', {
-        happened: `the desktop build of ${what.version} failed: ${problem}${tail === '' ? '' : `\n${tail}`}`,
+        happened: `the desktop build of ${what.version} failed: ${failure}${tail === '' ? '' : `\n${tail}`}`,
         done: 'nothing was published',
         next: `read ${log}, mend the build, release again`,
       });

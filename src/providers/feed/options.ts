@@ -1,5 +1,6 @@
 import type { Command } from '../../domain/command.ts';
 import type { SurfaceDefinition } from '../../domain/definition.ts';
+import type { Duration } from '../../domain/duration.ts';
 
 export interface FeedOptions {
   /** Folder of the desktop application inside the repository: its package.json has the version. Default `desktop`. */
@@ -14,9 +15,17 @@ export interface FeedOptions {
   readonly artifacts: string;
   /**
    * Builds the artifacts in a clean checkout, started in `root`; without it they must lie in `artifacts` already.
-   * It gets PATH, HOME, LANG, UNSHIP_VERSION and UNSHIP_COMMIT.
+   * It gets PATH, LANG, an empty HOME of its own, TMPDIR, UNSHIP_VERSION and UNSHIP_COMMIT.
    */
   readonly build?: Command;
+  /** Default 15m. */
+  readonly buildWithin?: Duration;
+  /** Memory of the build, all its processes together, in MiB. Default 4096. */
+  readonly buildMemory?: number;
+  /** Files and folders that the build may read besides the checkout and the system's programs. */
+  readonly buildReads?: readonly string[];
+  /** Where the machine can't enclose builds, only commits of these local branches are built. Default main, master. */
+  readonly protectedBranches?: readonly string[];
   /**
    * Where the last good code, built under a higher version, lies. `{commit}` stands for the commit whose code it
    * is; without it a `standby.json` beside the artifacts names it: `{"commit": "…"}`. Default none:

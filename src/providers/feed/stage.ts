@@ -81,7 +81,8 @@ async function buildAndTakeIn(feed: Feed, context: WorkContext, target: DesktopT
   if (staged !== null && staged.commit === target.commit) {
     if (await feed.staging.isWhole(staged, context.signal)) return staged;
   }
-  const what = { command, root: desktopRoot(feed), version: target.version, commit: target.commit };
+  const { options } = feed;
+  const what = { command, options, root: desktopRoot(feed), version: target.version, commit: target.commit };
   return await buildCommit(context, feed.environment, what, async (checkout) => {
     const base = join(checkout, relative(source.root, root));
     return await takeIn(feed, context, target, artifactsIn(feed, base, target));

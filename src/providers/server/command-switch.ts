@@ -1,9 +1,9 @@
+import { basicEnvironment, type CommandResult, runCommand } from '../../builds/command.ts';
 import { type Command, commandLine } from '../../domain/command.ts';
 import { UnshipError } from '../../domain/errors.ts';
 import { isReleaseId, type ReleaseId } from '../../domain/release.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { WebTarget } from '../../surfaces/web/web.port.ts';
-import { basicEnvironment, type CommandResult, runCommand } from './command.ts';
 import { passFence } from './fence.ts';
 import { disposeGateway } from './gateway-switch.ts';
 import { stagedName, surfaceFolder } from './layout.ts';

@@ -1,5 +1,6 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { openBuilds } from '../../builds/build.ts';
 import { UnshipError } from '../../domain/errors.ts';
 import type { WebFacts, WebReadiness } from '../../domain/facts.ts';
 import { isCommit } from '../../domain/names.ts';
@@ -124,6 +125,7 @@ function createPort(parts: Parts): WebPort {
     },
     prune: (context, protect) => prune(parts, context, protect),
     shutDown: () => traffic.dispose(),
+    openBuilds: async () => openBuilds(options.protectedBranches),
     rehearsal: (folder, variables) => rehearse(parts, folder, variables),
   };
 }

@@ -14,7 +14,7 @@ export interface Layout {
   /** One folder a staged release: `r41-1a2b3c4/tree` and `staged.json`. */
   readonly releases: string;
   readonly logs: string;
-  /** Home of install and build: a package cache, and nothing of the operator's. */
+  /** Empty homes of installs and builds, each there while it runs. */
   readonly home: string;
   readonly gateway: string;
   readonly measurements: string;

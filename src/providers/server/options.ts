@@ -16,8 +16,8 @@ export interface ServerOptions {
    */
   readonly start?: Command;
   /**
-   * Variables for install, build and start, besides PATH, HOME, LANG and NODE_ENV. Install and build get a home
-   * folder of unship's own: what a build needs from yours (a registry token) is named here.
+   * Variables for install, build and start, besides PATH, HOME, LANG and NODE_ENV. Install and build get an
+   * empty home folder of their own: what a build needs from yours (a registry token) is named here.
    */
   readonly environment?: { readonly [name: string]: string };
   /** Path asked of the target before it gets traffic; 200–399 passes. Default `/`. */
@@ -28,6 +28,12 @@ export interface ServerOptions {
   readonly drain?: Duration;
   /** Default 15m. */
   readonly buildWithin?: Duration;
+  /** Memory of a build, all its processes together, in MiB. Default 4096. */
+  readonly buildMemory?: number;
+  /** Files and folders that builds may read besides the checkout and the system's programs. */
+  readonly buildReads?: readonly string[];
+  /** Where the machine can't enclose builds, only commits of these local branches are built. Default main, master. */
+  readonly protectedBranches?: readonly string[];
   /**
    * What becomes of the release that no longer serves: `keep` it running for the bake time (the way back is
    * then a pointer), `stop` it, or send it a signal with which it goes to standby.

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { basicEnvironment } from '../../builds/command.ts';
 import { commandLine } from '../../domain/command.ts';
 import { parseDuration } from '../../domain/duration.ts';
 import { isUnshipError } from '../../domain/errors.ts';
@@ -14,7 +15,6 @@ import {
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
 import type { Retirement, WebTarget } from '../../surfaces/web/web.port.ts';
-import { basicEnvironment } from './command.ts';
 import { type Layout, stagedName, surfaceFolder } from './layout.ts';
 import type { ServerOptions } from './options.ts';
 import type { SwitchState } from './switch.ts';

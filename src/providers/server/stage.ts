@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { assertMayBuild, defaultMemoryMiB, runBuild } from '../../builds/build.ts';
 import { type Command, commandLine } from '../../domain/command.ts';
 import { parseDuration } from '../../domain/duration.ts';
 import { UnshipError } from '../../domain/errors.ts';
@@ -8,7 +9,6 @@ import type { Json } from '../../domain/json.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { WebTarget } from '../../surfaces/web/web.port.ts';
-import { basicEnvironment, runCommand } from './command.ts';
 import { exists, type Package, readPackage, reuseDependencies } from './dependencies.ts';
 import { member, readJson, syncFolder, writeJson } from './files.ts';
 import { insideRepository, type Layout, stagedName } from './layout.ts';
@@ -49,8 +49,8 @@ export async function stage(staging: Staging, context: WorkContext, target: WebT
       done: 'nothing was built',
     });
   }
+  await assertMayBuild(environment.source, target.commit, staging.options.protectedBranches);
   await mkdir(layout.releases, { recursive: true, mode: layout.readable ? 0o755 : 0o700 });
-  await mkdir(layout.home, { recursive: true, mode: 0o700 });
   await removeUnfinished(layout, name);
   const free = await assertRoom(staging);
   const work = join(layout.releases, `.staging-${name}-${randomBytes(4).toString('hex')}`);
@@ -77,7 +77,8 @@ async function build(
   await mkdir(work, { mode: layout.readable ? 0o755 : 0o700 });
   context.progress(`checking out ${target.commit.slice(0, 7)}`);
   await environment.source.checkout(target.commit, join(work, 'tree'), context.signal);
-  const folder = join(work, 'tree', insideRepository(options.root ?? '.'));
+  const tree = join(work, 'tree');
+  const folder = join(tree, insideRepository(options.root ?? '.'));
   if (!(await exists(folder))) {
     throw new UnshipError('build-failed', {
       happened: `${target.release} has no folder ${options.root ?? '.'} at commit ${target.commit.slice(0, 7)}`,
@@ -95,11 +96,19 @@ async function build(
       target,
       'install',
       commandFor(options.install, found.install),
-      folder,
+      { tree, folder },
       log,
     );
   }
-  await runBuildStep(staging, context, target, 'build', commandFor(options.build, found.build), folder, log);
+  await runBuildStep(
+    staging,
+    context,
+    target,
+    'build',
+    commandFor(options.build, found.build),
+    { tree, folder },
+    log,
+  );
   if (layout.readable) await makeReadable(work);
   const buildMs = Math.round(context.runtime.clock.monotonic() - began);
   const bytes = Math.max(0, freeBefore - (await staging.freeBytes(layout.releases)));
@@ -125,28 +134,31 @@ function commandFor(
 }
 
 async function runBuildStep(
-  { options, layout }: Staging,
+  { options, layout, environment }: Staging,
   context: WorkContext,
   target: WebTarget,
   what: 'install' | 'build',
   command: readonly [string, ...string[]] | null,
-  folder: string,
+  { tree, folder }: { readonly tree: string; readonly folder: string },
   log: string,
 ): Promise<void> {
   if (command === null) return;
   context.progress(`${what}: ${command.join(' ')}`);
-  const result = await runCommand(command, {
+  const result = await runBuild({
+    command,
+    checkout: tree,
     folder,
+    workshop: join(layout.home, target.release),
     environment: {
-      ...basicEnvironment(),
-      HOME: layout.home,
       // An install for production would leave out what the build needs.
       ...(what === 'build' ? { NODE_ENV: 'production' } : {}),
       UNSHIP_RELEASE: target.release,
       UNSHIP_COMMIT: target.commit,
       ...options.environment,
     },
+    reads: (options.buildReads ?? []).map((path) => resolve(environment.root, path)),
     withinMs: parseDuration(options.buildWithin ?? '15m') ?? 900_000,
+    memory: (options.buildMemory ?? defaultMemoryMiB) * 2 ** 20,
     signal: context.signal,
     log,
   });

@@ -78,6 +78,9 @@ export interface WebPort {
    */
   shutDown(): Promise<void>;
 
+  /** What is not kept from the builds of this surface, in a sentence; null when they are enclosed, or none is made here. */
+  openBuilds(): Promise<string | null>;
+
   /** The same surface on a copy: staged releases shared, nothing live touched, other databases in `environment`. */
   rehearsal(folder: string, environment: { readonly [name: string]: string }): Promise<RehearsalWeb>;
 }

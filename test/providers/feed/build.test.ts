@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -57,7 +58,7 @@ describe('building a desktop release', () => {
     const target = { release: 'r1', commit, version: '1.0.0', artifact: null } as const;
     await assert.rejects(fixture.open().stage(fixture.work(), target), (error) => {
       assert.ok(isUnshipError(error) && error.slug === 'build-failed');
-      assert.match(error.details.happened, /it ended with 3\nsigning key expired/);
+      assert.match(error.details.happened, /exit code 3\nsigning key expired/);
       return true;
     });
     assert.deepEqual(await readdir(join(fixture.private, 'build')), []);
@@ -65,29 +66,42 @@ describe('building a desktop release', () => {
   });
 
   test('ends with everything it started when it is cancelled', async () => {
+    const marker = `build-${randomBytes(8).toString('hex')}`;
     await using fixture = await feedFixture(options);
     const commit = await commitBuild(
       fixture,
       '1.0.0',
-      `const child = require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
-       require('node:fs').writeFileSync(process.env.UNSHIP_VERSION && '../../../child', String(child.pid));
+      `require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', '${marker}']);
+       require('node:fs').writeFileSync('started', '');
        setInterval(() => {}, 1000);`,
     );
     const target = { release: 'r1', commit, version: '1.0.0', artifact: null } as const;
     const stop = new AbortController();
     const staging = fixture.open().stage({ ...fixture.work(), signal: stop.signal }, target);
-    const noted = join(fixture.private, 'child');
-    const until = Date.now() + 10_000;
-    while (!existsSync(noted) || (await readFile(noted, 'utf8')) === '') {
-      assert.ok(Date.now() < until, 'the build did not start');
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    try {
+      await until('the build starts', async () => {
+        const builds = join(fixture.private, 'build');
+        const names = existsSync(builds) ? await readdir(builds) : [];
+        return names.some((name) => existsSync(join(builds, name, 'desktop/started')));
+      });
+    } finally {
+      stop.abort();
+      await assert.rejects(staging, { name: 'AbortError' });
     }
-    stop.abort();
-    await assert.rejects(staging, { name: 'AbortError' });
-    const pid = Number(await readFile(noted, 'utf8'));
-    while (existsSync(`/proc/${pid}/cmdline`) && (await readFile(`/proc/${pid}/cmdline`, 'utf8')) !== '') {
-      assert.ok(Date.now() < until, 'a child of the build outlived it');
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
+    await until('everything has ended', async () => (await runningWith(marker)).length === 0);
   });
 });
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + 60_000;
+  while (!(await holds())) {
+    assert.ok(Date.now() < end, what);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function runningWith(text: string): Promise<readonly string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name));
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(text));
+}

@@ -110,7 +110,7 @@ describe('server provider', () => {
           ['https://example.org', 'r1', 'production'],
         );
       }
-      assert.equal(built.HOME, join(world.state, 'home'));
+      assert.equal(built.HOME, join(world.state, 'home/r1/home'));
       assert.deepEqual([built.SITE_DB, served.SITE_DB], [undefined, '/live.db']);
       assert.equal(served.UNSHIP_COMMIT, world.commits.one);
     } finally {

@@ -2,6 +2,7 @@ import type { spawn as Spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { watchMemory } from './memory.ts';
 
 export interface CommandRun {
   readonly folder: string;
@@ -11,6 +12,8 @@ export interface CommandRun {
   readonly signal: AbortSignal;
   /** File that everything it prints is added to; none when absent. */
   readonly log?: string;
+  /** Bytes that it and everything it started may hold in memory; no limit when absent. */
+  readonly memory?: number;
 }
 
 export interface CommandResult {
@@ -62,6 +65,10 @@ export async function runCommand(
     heard(chunk);
   });
   child.stderr.on('data', heard);
+  const unwatch =
+    run.memory === undefined || child.pid === undefined
+      ? () => undefined
+      : watchMemory(child.pid, run.memory, end);
   const timer = setTimeout(() => end(`not done within ${Math.round(run.withinMs / 1000)} s`), run.withinMs);
   const aborted = (): void => end('aborted');
   run.signal.addEventListener('abort', aborted, { once: true });
@@ -76,6 +83,7 @@ export async function runCommand(
   killGroup(child.pid);
   if (child.pid !== undefined) await settleOutput(child, closed);
   clearTimeout(timer);
+  unwatch();
   run.signal.removeEventListener('abort', aborted);
   await new Promise<void>((resolve) => (log === null ? resolve() : log.end(() => resolve())));
   run.signal.throwIfAborted();
