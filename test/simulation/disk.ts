@@ -67,11 +67,18 @@ export class Disk {
   readonly #time: VirtualTime;
   readonly #faults: Faults;
   readonly #random: Random;
+  readonly #watched: (before: Content, after: Content) => void;
 
-  constructor(time: VirtualTime, faults: Faults, random: Random) {
+  constructor(
+    time: VirtualTime,
+    faults: Faults,
+    random: Random,
+    watched: (before: Content, after: Content) => void,
+  ) {
     this.#time = time;
     this.#faults = faults;
     this.#random = random;
+    this.#watched = watched;
   }
 
   /** As it is on the disk, behind the back of whoever has it open. */
@@ -123,6 +130,7 @@ export class Disk {
   }
 
   #commit(content: Content): void {
+    this.#watched(this.#content, content);
     const fault = this.#faults.at('commit');
     switch (fault) {
       case undefined:

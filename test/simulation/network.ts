@@ -1,4 +1,5 @@
 import { UnshipError } from '../../src/domain/errors.ts';
+import type { VirtualTime } from '../support/virtual-time.ts';
 import type { Faults } from './faults.ts';
 import type { SimulatedProcess } from './process.ts';
 import type { Random } from './random.ts';
@@ -15,13 +16,21 @@ function unreachable(happened: string): UnshipError {
  * answer comes back.
  */
 export class Network {
+  readonly #time: VirtualTime;
   readonly #faults: Faults;
   readonly #random: Random;
+  readonly #looking: () => () => void;
   readonly #earlier = new Map<string, unknown>();
+  #downUntil = 0;
+  /** Somebody was told how things were, not how they are: nobody can know better. */
+  lied = false;
 
-  constructor(faults: Faults, random: Random) {
+  /** `looking` is told before each effect; what it answers is told after it. */
+  constructor(time: VirtualTime, faults: Faults, random: Random, looking: () => () => void) {
+    this.#time = time;
     this.#faults = faults;
     this.#random = random;
+    this.#looking = looking;
   }
 
   /** Asks a server. `question` names what is asked, so that a stale answer is one to the same. */
@@ -44,7 +53,13 @@ export class Network {
     const { faults } = process.runtime;
     faults.point(`${name}.before`);
     await process.gate();
-    const result = await this.#call(process, signal, effect, undefined);
+    const watched = (): T => {
+      const looked = this.#looking();
+      const answer = effect();
+      looked();
+      return answer;
+    };
+    const result = await this.#call(process, signal, watched, undefined, mayPretend.has(name));
     faults.point(`${name}.after`);
     await process.gate();
     return result;
@@ -55,16 +70,35 @@ export class Network {
     signal: AbortSignal,
     work: () => T,
     question: string | undefined,
+    mayPretend = false,
   ): Promise<T> {
     const { clock } = process.runtime;
     await process.gate();
     signal.throwIfAborted();
-    await clock.sleep(this.#random.between(1, 20), signal);
-    signal.throwIfAborted();
-    const fault = this.#faults.at('call', (kind) => kind !== 'reply-stale' || question !== undefined);
+    if (!this.#faults.over && this.#time.now() < this.#downUntil) {
+      await clock.sleep(this.#random.between(1, 20), signal);
+      throw unreachable('the connection was killed');
+    }
+    const fault = this.#faults.at(
+      'call',
+      (kind) => kind !== 'reply-stale' || question !== undefined || mayPretend,
+    );
+    const isLateOnItsWay = fault === 'reply-late' && question === undefined && this.#random.chance(0.5);
+    // What was sent arrives, whether or not its sender still lives or waits.
+    await this.#time.sleep(
+      isLateOnItsWay ? this.#random.between(1_000, 90_000) : this.#random.between(1, 20),
+    );
     const before = question === undefined ? undefined : this.#earlier.get(question);
-    const reached = fault !== 'connection-reset' && !(fault === 'reply-hanging' && this.#random.chance(0.5));
+    // It is not one call's: for a while nobody gets through.
+    if (fault === 'connection-killed') this.#downUntil = this.#time.now() + this.#random.between(100, 60_000);
+    const reached =
+      fault !== 'connection-reset' &&
+      fault !== 'connection-killed' &&
+      !(fault === 'reply-hanging' && this.#random.chance(0.5)) &&
+      !(fault === 'reply-stale' && question === undefined);
     const result = reached ? work() : undefined;
+    await process.gate();
+    signal.throwIfAborted();
     if (reached && question !== undefined) this.#earlier.set(question, result);
     switch (fault) {
       case undefined:
@@ -77,6 +111,7 @@ export class Network {
         signal.throwIfAborted();
         return result as T;
       case 'reply-stale':
+        if (question !== undefined) this.lied = true;
         return (before ?? result) as T;
       case 'reply-lost':
         await clock.sleep(patienceMs, signal);
@@ -94,3 +129,15 @@ export class Network {
     }
   }
 }
+
+/** Orders to which something in between may answer from its memory that all is done, and nothing is. */
+const mayPretend: ReadonlySet<string> = new Set([
+  'web.switch',
+  'web.hold',
+  'web.retire',
+  'desktop.publish',
+  'desktop.halt',
+  'desktop.pull',
+  'desktop.unpull',
+  'desktop.publish-standby',
+]);

@@ -2,12 +2,13 @@ import { readDatabaseArtifact } from '../../src/domain/facts.ts';
 import type { Release, ReleaseId } from '../../src/domain/release.ts';
 import { releaseNumber } from '../../src/domain/release.ts';
 import type { RunResult } from '../../src/domain/report.ts';
-import { endedStatuses } from '../../src/domain/run.ts';
+import { endedStatuses, type JournalEntry } from '../../src/domain/run.ts';
 import type { FaultKind } from './faults.ts';
+import { judgeJournal } from './journal-rules.ts';
 import { canary, standbyVersion, type World } from './world.ts';
 
 /** After these the world is another one than anybody could know: what holds is only that nothing false is said. */
-const unknowable: readonly FaultKind[] = ['human-change', 'reply-stale'];
+const unknowable: readonly FaultKind[] = ['human-change'];
 /** After these a run may have to wait for a person. */
 const blocking: readonly FaultKind[] = [
   'human-change',
@@ -21,6 +22,10 @@ function any(world: World, kinds: readonly FaultKind[]): boolean {
   return kinds.some((kind) => world.faults.happened(kind));
 }
 
+function isUnknowable(world: World): boolean {
+  return world.network.lied || any(world, unknowable);
+}
+
 function recorded(world: World, id: ReleaseId): Release | undefined {
   return world.disk.content.releases.get(releaseNumber(id));
 }
@@ -32,6 +37,7 @@ function differences(world: World, release: Release): readonly string[] {
   if (web !== undefined && world.web.live !== web.since)
     found.push(`${world.web.live} serves, not ${web.since}`);
   const applied = database === undefined ? null : readDatabaseArtifact(database.artifact);
+  if (applied === null) found.push(`${release.id} does not say what schema it left behind`);
   // A newer schema stays where the code runs on it, and what contracts it waits for a watch that ended well;
   // whether the code runs, users tell.
   if (
@@ -50,16 +56,36 @@ function differences(world: World, release: Release): readonly string[] {
 /** What a command has just said, held against the world as it is at that moment. */
 export function judgeResult(world: World, { run, status, kind, to, from }: RunResult): readonly string[] {
   // It may be told late: what somebody else has done since is not its matter.
-  if (any(world, unknowable) || run < world.disk.content.runs.length) return [];
+  if (isUnknowable(world) || run < world.disk.content.runs.length) return [];
   const said = status === 'done' ? to : status === 'undone' ? from : null;
   if (said === null || kind === 'rehearsal') return [];
   const release = recorded(world, said);
   if (release === undefined) return [`${status}, and there is no ${said}`];
-  return differences(world, release).map((text) => `it said ${status}, and ${text}`);
+  const found = differences(world, release);
+  // What another run has left waiting is let go by the gateway, soon after that run's process is gone.
+  const held = world.disk.content.runs[run - 1]?.plan.includes('"web.hold"') === true;
+  const waits = held && world.web.heldBy !== null ? ['requests still wait'] : [];
+  return [...found, ...waits, ...isQuarantinedAfter(world, status, kind, from, release)].map(
+    (text) => `it said ${status}, and ${text}`,
+  );
+}
+
+/** What was taken back must not come again. */
+function isQuarantinedAfter(
+  world: World,
+  status: RunResult['status'],
+  kind: RunResult['kind'],
+  from: ReleaseId | null,
+  to: Release,
+): readonly string[] {
+  const bad = from === null ? undefined : recorded(world, from);
+  if (kind !== 'rollback' || status !== 'done' || bad === undefined || bad.commit === to.commit) return [];
+  const kept = world.disk.content.quarantine.some(({ commit }) => commit === bad.commit);
+  return kept ? [] : [`the commit of ${bad.id} may ship again`];
 }
 
 /** What must hold at the end, once nothing has gone wrong for a while. */
-export function judgeEnd(world: World): readonly string[] {
+export function judgeEnd(world: World, agreed: number): readonly string[] {
   const violations: string[] = [];
   const { content } = world.disk;
   const open = content.runs.filter(({ summary }) => !endedStatuses.has(summary.status));
@@ -70,7 +96,7 @@ export function judgeEnd(world: World): readonly string[] {
   if (undecided.length > 0 && !any(world, blocking)) {
     violations.push(...undecided.map(({ summary }) => `run ${summary.id} stays ${summary.status}`));
   }
-  if (open.length === 0 && !any(world, [...unknowable, 'lost-sync'])) {
+  if (open.length === 0 && !isUnknowable(world) && !any(world, ['lost-sync'])) {
     const live = [...content.releases.values()].filter(({ deployment }) => deployment === 'live');
     if (live.length !== 1) violations.push(`${live.length} releases are recorded as live`);
     for (const release of live) {
@@ -84,7 +110,13 @@ export function judgeEnd(world: World): readonly string[] {
     }
     if (!world.isUsable()) violations.push('nobody can use it');
   }
-  violations.push(...lostWrites(world));
+  violations.push(...lostWrites(world, agreed), ...world.monitor.found, ...tooMany(world));
+  if (!any(world, ['torn-sector', 'flipped-byte', 'lost-sync'])) {
+    for (const run of content.runs) {
+      const entries = run.entries.map(({ text }) => JSON.parse(text) as JournalEntry);
+      violations.push(...judgeJournal(run.parsed(), entries).map((text) => `run ${run.summary.id}: ${text}`));
+    }
+  }
   const kept = [
     ...content.runs.flatMap(({ plan, entries }) => [plan, ...entries.map(({ text }) => text)]),
     ...content.incidents.map((incident) => JSON.stringify(incident)),
@@ -96,21 +128,32 @@ export function judgeEnd(world: World): readonly string[] {
   return violations;
 }
 
-/** Every word that was acknowledged is there as it was written, unless somebody agreed to lose it. */
-function lostWrites(world: World): readonly string[] {
+/** An effect with a key happens once, however often it was asked for. */
+function tooMany(world: World): readonly string[] {
+  const tried = (...actions: readonly string[]): number =>
+    world.disk.content.runs
+      .flatMap((run) => run.parsed().steps)
+      .filter(({ action }) => actions.includes(action)).length;
+  const found: string[] = [];
+  if (any(world, ['lost-sync'])) return found;
+  const messages = world.messages.length;
+  if (messages > tried('unship.notify', 'unship.watch')) found.push(`${messages} messages were sent`);
+  const backups = [...world.database.backups.keys()].filter((id) => id.startsWith('backup-')).length;
+  if (backups > tried('database.backup')) found.push(`${backups} backups were taken`);
+  return found;
+}
+
+/**
+ * Every word that was acknowledged is there as it was written, unless somebody agreed to lose it: `agreed` is how many
+ * were on the screen when somebody did.
+ */
+function lostWrites(world: World, agreed: number): readonly string[] {
   const { database, migrations } = world;
-  const consented = world.disk.content.runs
-    .flatMap(({ entries }) =>
-      entries.map(({ text }) => /"type":"consent","rowsLost":(\d+)/.exec(text)?.[1] ?? 0),
-    )
-    .reduce((sum: number, rows) => sum + Number(rows), 0);
   const missing = world.acknowledged.filter(({ id }) => !database.rows.has(id));
   const found: string[] = [];
   const unexplained = missing.filter(({ id }) => !database.lost.has(id));
   if (unexplained.length > 0) found.push(`${unexplained.length} acknowledged writes are gone`);
-  // What somebody agreed to stands in the journal, where it may be spoilt or lost.
-  if (missing.length > consented && !any(world, ['lost-sync', 'torn-sector', 'flipped-byte']))
-    found.push(`${missing.length} writes are gone, and ${consented} were agreed to`);
+  if (missing.length > agreed) found.push(`${missing.length} writes are gone, and ${agreed} were agreed to`);
   const isRewritten = database.applied.some((version) => migrations.get(version)?.rewrites);
   if (isRewritten || any(world, ['capture-lost', 'human-change'])) return found;
   const changed = world.acknowledged.filter(({ id, body }) => (database.rows.get(id) ?? body) !== body);

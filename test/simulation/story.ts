@@ -24,6 +24,22 @@ export interface Verdict {
   readonly trace: readonly string[];
 }
 
+/** What happens elsewhere than between a process and its state. */
+const harmlessToLease: ReadonlySet<FaultKind> = new Set([
+  'reply-lost',
+  'reply-late',
+  'reply-duplicated',
+  'reply-truncated',
+  'reply-stale',
+  'reply-hanging',
+  'connection-reset',
+  'error-that-succeeded',
+  'approval-early',
+  'approval-twice',
+  'code-change',
+  'capture-lost',
+]);
+
 type Outcome =
   | { readonly type: 'killed' }
   | { readonly type: 'refused'; readonly slug: string }
@@ -44,6 +60,8 @@ export class Story {
   #ended = false;
   /** Consent is given by whoever sees the figure. */
   readonly #consents: boolean;
+  /** Rows that were on the screen when somebody agreed to lose them. */
+  #agreed = 0;
 
   constructor(seed: number) {
     this.seed = seed;
@@ -78,7 +96,7 @@ export class Story {
         oldCodeRuns: random.chance(0.5),
         newCodeRuns: random.chance(0.4),
         rewrites: random.chance(0.6),
-        down: random.chance(0.12) ? 'restore-only' : 'written',
+        down: random.chance(0.2) ? 'restore-only' : 'written',
       };
       this.world.migrations.set(migration.version, migration);
       versions.push(migration.version);
@@ -103,7 +121,7 @@ export class Story {
     world.faults.over = true;
     await this.#recover();
     this.#ended = true;
-    this.violations.push(...judgeEnd(world));
+    this.violations.push(...judgeEnd(world, this.#agreed));
     world.end();
     const { fired } = world.faults;
     return { seed: this.seed, fired, violations: this.violations, trace: this.trace };
@@ -130,9 +148,19 @@ export class Story {
       this.violations.push(`unship ${name} did not end`);
     if (outcome.type === 'result' && process.alive)
       this.violations.push(...judgeResult(world, outcome.result).map((text) => `unship ${name}: ${text}`));
+    this.#requireLeaseBack(name, process, outcome);
     process.kill();
     this.#tell(`${process.owner.pid} unship ${name}: ${said(outcome)}`);
     return outcome;
+  }
+
+  /** Whoever ends by itself gives back what it held, where nothing went wrong that could prevent it. */
+  #requireLeaseBack(name: string, process: SimulatedProcess, outcome: Outcome): void {
+    const { disk, faults } = this.world;
+    if (outcome.type === 'killed' || !process.alive) return;
+    if (faults.fired.some((kind) => !harmlessToLease.has(kind))) return;
+    if (disk.content.lease?.owner.pid === process.owner.pid)
+      this.violations.push(`unship ${name} ended, and still holds the lease`);
   }
 
   async #outcome(working: ReturnType<Work>): Promise<Outcome> {
@@ -159,7 +187,10 @@ export class Story {
     options: RunOptions,
   ): Promise<RunResult | Refusal> {
     if (isRefusal(plan)) return plan;
+    // People read before they say yes; meanwhile the world goes on.
+    if (this.#random.chance(0.4)) await this.world.time.sleep(this.#random.between(500, 8_000));
     const consent = this.#consents ? { acceptedLossHash: plan.hash } : {};
+    if (this.#consents) this.#agreed += plan.rowsLost;
     return await application.execute(plan, { ...options, ...consent });
   }
 
@@ -200,6 +231,7 @@ export class Story {
     await this.#settled('release', this.#release);
     if (random.chance(0.75)) await this.#settled('rollback', this.#rollback);
     if (random.chance(0.25)) await this.#settled('undo', this.#undo);
+    if (random.chance(0.2)) await this.#settled('release', this.#release);
     await Promise.all(others);
   }
 

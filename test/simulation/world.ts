@@ -16,6 +16,7 @@ import { type DatabaseTruth, fingerprintOf, type Migration, simulatedDatabase } 
 import { type DesktopTruth, publishedFirst, simulatedDesktop } from './desktop.ts';
 import { Disk } from './disk.ts';
 import { Faults, type PlannedFault } from './faults.ts';
+import { Monitor } from './monitor.ts';
 import { Network } from './network.ts';
 import { SimulatedProcess } from './process.ts';
 import type { Random } from './random.ts';
@@ -88,14 +89,18 @@ export class World {
   readonly served: (ReleaseId | null)[] = [];
   readonly processes: SimulatedProcess[] = [];
   readonly definition: EnvironmentDefinition;
+  readonly monitor: Monitor;
   #ids = 0;
   #ended = false;
 
   constructor(random: Random, planned: readonly PlannedFault[], definition: EnvironmentDefinition) {
     this.random = random;
     this.faults = new Faults(planned);
-    this.disk = new Disk(this.time, this.faults, random);
-    this.network = new Network(this.faults, random);
+    this.monitor = new Monitor(this.faults, this.processes, () => this.time.now());
+    this.disk = new Disk(this.time, this.faults, random, (before, after) =>
+      this.monitor.committed(before, after),
+    );
+    this.network = new Network(this.time, this.faults, random, () => this.#lookAtEffect());
     this.definition = definition;
   }
 
@@ -161,7 +166,8 @@ export class World {
   /** A command as somebody starts it: a process of its own, and the application open in it. */
   start(command: string): { readonly process: SimulatedProcess; readonly application: Application } {
     const pid = 100 + this.processes.length;
-    const owner = { host: 'here', pid, pidStartedAt: String(pid), user: 'maria', command };
+    const host = this.random.chance(0.8) ? 'here' : 'elsewhere';
+    const owner = { host, pid, pidStartedAt: String(pid), user: 'maria', command };
     const process: SimulatedProcess = new SimulatedProcess(this.time, owner, {
       faults: this.faults,
       random: this.random,
@@ -219,7 +225,11 @@ export class World {
       store: new SimulatedStore(this.disk, process),
       source: this.#source(),
       owner: process.owner,
-      isOwnerAlive: (owner) => this.processes.find((one) => one.owner.pid === owner.pid)?.alive ?? false,
+      // Whether a process of another machine lives can't be seen from here.
+      isOwnerAlive: (owner) =>
+        owner.host === process.owner.host
+          ? (this.processes.find((one) => one.owner.pid === owner.pid)?.alive ?? false)
+          : null,
       channels: [this.#channel(process)],
       drafts: {
         save: async (incident, text) => {
@@ -331,6 +341,23 @@ export class World {
       this.database.rows.set(entry.id, entry.body);
       this.acknowledged.push(entry);
     }
+  }
+
+  /**
+   * Asked before and after everything that a run does: where people were well served before it, they are after it,
+   * or they wait.
+   */
+  #lookAtEffect(): () => void {
+    const wasWell = this.isServed();
+    return () => {
+      if (wasWell && !this.isServed() && !this.faults.happened('human-change') && !this.network.lied)
+        this.monitor.found.add('people meet code on a schema that it does not run on');
+    };
+  }
+
+  /** Nobody is refused: the code runs on the schema, or requests wait. */
+  isServed(): boolean {
+    return this.web.heldBy !== null || this.#answers();
   }
 
   isUsable(): boolean {

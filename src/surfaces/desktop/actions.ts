@@ -42,7 +42,11 @@ function desktopActions(port: DesktopPort): { readonly [action: string]: ActionH
       validate: nothing,
       apply: (context, input) => done(port.publish(context, target(new Input(input)))),
       verify: (context, input) => port.verifyOffered(context, version(input)),
-      undo: (context, input) => port.pull(context, version(input), new Input(input).optionalText('previous')),
+      undo: async (context, input) => {
+        const previous = new Input(input).optionalText('previous');
+        await port.pull(context, version(input), previous);
+        await port.verifyOffered(context, previous);
+      },
     },
     'desktop.halt': {
       validate: nothing,

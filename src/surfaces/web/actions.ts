@@ -1,7 +1,7 @@
 import { UnshipError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
-import type { ActionHandler, Surface, WorkContext } from '../surface.port.ts';
+import type { ActionHandler, LookContext, Observation, Surface, WorkContext } from '../surface.port.ts';
 import type { Retirement, WebPort, WebTarget } from './web.port.ts';
 
 /** A web host as a surface: its port's calls as actions that can be journaled, verified and undone. */
@@ -28,6 +28,14 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
   const goBack = async (context: WorkContext, previous: Input): Promise<void> => {
     await port.start(context, target(previous));
     await port.switchTo(context, target(previous));
+    await port.verifyLive(context, target(previous));
+  };
+  const requireHold = async (context: LookContext): Promise<Observation> => {
+    if (await port.isHolding(context)) return { observed: 'requests wait' };
+    throw new UnshipError('hold-lost', {
+      happened: 'requests are not being held back',
+      done: 'nothing was changed behind it',
+    });
   };
   return {
     'web.stage': {
@@ -60,13 +68,7 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
         await port.hold(context);
         return null;
       },
-      verify: async (context) => {
-        if (await port.isHolding(context)) return { observed: 'requests wait' };
-        throw new UnshipError('hold-lost', {
-          happened: 'requests are not being held back',
-          done: 'nothing was changed behind it',
-        });
-      },
+      verify: requireHold,
       // By now the schema is back: only now may the code that belongs to it have the requests again.
       undo: async (context, input) => {
         const read = new Input(input);
@@ -88,7 +90,12 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
       undo: async (context, input) => {
         const read = new Input(input);
         // The old code can't run before the schema is back, so requests wait, and the undo of the hold ends it.
-        if (read.flag('held')) return await port.hold(context);
+        if (read.flag('held')) {
+          await port.hold(context);
+          // Behind it the schema goes back: an answer alone is no reason to believe that nobody meets it.
+          await requireHold(context);
+          return;
+        }
         const previous = read.inner('previous');
         if (previous !== null) await goBack(context, previous);
       },
