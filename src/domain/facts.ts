@@ -80,6 +80,8 @@ export interface TableRisk {
   readonly editedSince: number;
   /** Rows that the application has deleted since and that would be there again; left out when there are none. */
   readonly returning?: number;
+  /** Recorded rows that the migration had overwritten or deleted and that stay in the record; left out when there are none. */
+  readonly withheld?: number;
 }
 
 export interface DataAtRisk {

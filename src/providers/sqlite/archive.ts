@@ -48,6 +48,10 @@ export interface ArchiveRecord {
   readonly tables: readonly ArchivedTable[];
   readonly givenBack: number;
   readonly keptEdits: number;
+  /** Recorded rows and values of the opposite direction that found no place; missing in older records. */
+  readonly withheld?: number;
+  /** File name of the record that holds those; null when it was replayed from a backup. */
+  readonly recordedIn?: string | null;
   /** Rows that held a value in what was dropped. */
   readonly archived: number;
   /** Replayed on a copy of a backup, because the migration was applied by another tool. */

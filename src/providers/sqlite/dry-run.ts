@@ -18,8 +18,8 @@ export interface TableTrace {
   /** Its name before the migration; null when the migration makes it. */
   readonly origin: string | null;
   readonly columns: Map<string, ColumnTrace>;
-  /** Rows were inserted from other tables. */
-  filled: boolean;
+  /** Tables, by their names before the migration, that rows were inserted from; through others between them, too. */
+  readonly filledFrom: Set<string>;
 }
 
 /** What a migration does to the structure, and which rows it can touch. */
@@ -39,7 +39,7 @@ function traceOf(table: Table, isNew: boolean): TableTrace {
     column.name,
     { origin: isNew ? null : column.name, written: false },
   ]);
-  return { origin: isNew ? null : table.name, columns: new Map(columns), filled: false };
+  return { origin: isNew ? null : table.name, columns: new Map(columns), filledFrom: new Set() };
 }
 
 /** Puts the objects of `schema` into an empty database: tables first, then what refers to them. */
@@ -65,11 +65,27 @@ function carryColumns(trace: TableTrace, names: readonly string[]): Map<string, 
   );
 }
 
+/** Where rows that a statement reads came from, by names before the migration. */
+function sourcesOf(
+  accesses: readonly Access[],
+  traces: ReadonlyMap<string, TableTrace>,
+  target: string,
+): readonly string[] {
+  const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
+  read.delete(target);
+  return [...read].flatMap((name) => {
+    const trace = traces.get(name);
+    if (trace === undefined) return [];
+    return trace.origin === null ? [...trace.filledFrom] : [trace.origin];
+  });
+}
+
 /** Follows tables and columns through one statement that has just run. */
 function follow(
   statement: SqlStatement,
   before: ReadonlyMap<string, TableTrace>,
   schema: Schema,
+  accesses: readonly Access[],
 ): Map<string, TableTrace> {
   const appeared = [...schema.tables.keys()].filter((name) => !before.has(name));
   const gone = [...before.keys()].filter((name) => !schema.tables.has(name));
@@ -78,7 +94,10 @@ function follow(
   for (const table of schema.tables.values()) {
     const trace = before.get(table.name) ?? (renamed ? before.get(gone[0] ?? '') : undefined);
     if (trace === undefined) {
-      after.set(table.name, traceOf(table, true));
+      const made = traceOf(table, true);
+      // CREATE TABLE … AS fills what it makes.
+      for (const source of sourcesOf(accesses, before, table.name)) made.filledFrom.add(source);
+      after.set(table.name, made);
       continue;
     }
     const names = table.columns.map((column) => column.name);
@@ -106,7 +125,6 @@ function note(
   touched: Set<string>,
 ): void {
   const named = insertColumns(statement);
-  const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
   for (const access of accesses) {
     const trace = traces.get(access.table);
     if (trace === undefined || access.kind === 'read') continue;
@@ -115,7 +133,7 @@ function note(
       for (const [name, column] of trace.columns) {
         if (named === undefined || named.has(name.toLowerCase())) column.written = true;
       }
-      if ([...read].some((table) => table !== access.table && traces.has(table))) trace.filled = true;
+      for (const source of sourcesOf(accesses, traces, access.table)) trace.filledFrom.add(source);
     }
     const updated = access.kind === 'update' ? trace.columns.get(access.column ?? '') : undefined;
     if (updated !== undefined) updated.written = true;
@@ -155,7 +173,7 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
       }
       note(statement, traces, accesses, touched);
       if (['CREATE', 'ALTER', 'DROP'].includes(keyword(statement.tokens[0]) ?? '')) {
-        traces = follow(statement, traces, readSchema(copy));
+        traces = follow(statement, traces, readSchema(copy), accesses);
       }
     }
     if (!canWatch(copy)) for (const name of before.tables.keys()) touched.add(name);

@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
 import type { Migration } from '../../domain/migrations/migration-files.ts';
@@ -8,8 +9,8 @@ import { beginWrite, encodingOf, openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
-import { type LoadedArchive, loadArchive } from './give-back.ts';
 import { migrationStatements } from './guard-statements.ts';
+import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { commit, recordOf, withScratch } from './migration-work.ts';
 import { replayFromBackup } from './replay.ts';
 import { runTransition } from './transition.ts';
@@ -42,12 +43,16 @@ function resultOfEarlierDowns(
   const archives = versions.flatMap((version) => core.archives.of(version, 'down')[0] ?? []);
   const sum = (read: (record: ArchiveRecord) => number): number =>
     archives.reduce((total, archive) => total + read(archive.record), 0);
+  const withholding = archives.find(({ record }) => (record.withheld ?? 0) > 0 && record.recordedIn != null);
   const holding = archives.find((archive) => archive.record.archived > 0);
   return {
     givenBack: sum((record) => record.givenBack),
     keptEdits: sum((record) => record.keptEdits),
     archived: sum((record) => record.archived),
     archive: holding?.file ?? null,
+    withheld: sum((record) => record.withheld ?? 0),
+    withheldIn:
+      withholding === undefined ? null : join(core.archives.folder, withholding.record.recordedIn ?? ''),
   };
 }
 
@@ -80,7 +85,10 @@ async function takeBack(
       const transition = { name: migration.name, statements, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
       ledger.remove(database, migration.version, known);
-      const extra = { mark: null, epoch, at: context.runtime.clock.now() };
+      const record = back?.archive.file ?? null;
+      const recordedIn =
+        record !== null && dirname(record) === core.archives.folder ? basename(record) : null;
+      const extra = { mark: null, epoch, at: context.runtime.clock.now(), recordedIn };
       publish.push(() => writer.publish(recordOf(core, request, migration, 'down', result, extra)));
     }
     context.runtime.faults.point('sqlite.migrate-down.ran');

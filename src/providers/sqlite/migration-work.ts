@@ -12,7 +12,7 @@ import { attach, explainError, openDatabase, rollBack, whileBusy } from './conne
 import type { Core } from './core.ts';
 import { danglingReferences } from './dry-run.ts';
 import { ensureFolder, removeDatabase } from './files.ts';
-import { type LoadedArchive, loadArchive } from './give-back.ts';
+import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { scratch } from './rows.ts';
 import type { TransitionResult } from './transition.ts';
 
@@ -65,7 +65,7 @@ export function recordOf(
   migration: Migration,
   direction: Direction,
   result: TransitionResult,
-  extra: Pick<ArchiveRecord, 'mark' | 'epoch' | 'at'>,
+  extra: Pick<ArchiveRecord, 'mark' | 'epoch' | 'at' | 'recordedIn'>,
 ): ArchiveRecord {
   return {
     schema: 'unship.archive/1',

@@ -5,7 +5,10 @@ import type { ArchivedTable } from './archive.ts';
 import { breathe } from './connection.ts';
 import { correspond, relevantChanges } from './correspondence.ts';
 import { dryRun, runStatements } from './dry-run.ts';
-import { giveBack, judge, type LoadedArchive, tablesToWrite } from './give-back.ts';
+import { foresee } from './foresight.ts';
+import { giveBack } from './give-back.ts';
+import { judge } from './judge.ts';
+import { type LoadedArchive, tablesToWrite } from './loaded-archive.ts';
 import { recordChanges, takeSnapshots } from './record.ts';
 import { readSchema } from './schema.ts';
 
@@ -25,6 +28,7 @@ export interface TransitionResult {
   readonly archived: number;
   readonly givenBack: number;
   readonly keptEdits: number;
+  readonly withheld: number;
 }
 
 /**
@@ -44,13 +48,15 @@ export async function runTransition(
   const relevant = relevantChanges(changes, run.touched, alsoWritten);
   const snapshots = await takeSnapshots(context, database, run.before, relevant);
   if (back !== null) judge(database, run.before, back, epoch);
+  const foresight =
+    back === null ? null : await foresee(context, database, run.before, transition, back, changes, epoch);
   await breathe(context);
   runStatements(database, name, statements);
   await breathe(context);
   const returned =
-    back === null
-      ? { givenBack: 0, keptEdits: 0 }
-      : await giveBack(context, database, readSchema(database), back, changes, epoch);
+    back === null || foresight === null
+      ? { givenBack: 0, keptEdits: 0, withheld: 0 }
+      : await giveBack(context, database, readSchema(database), back, changes, epoch, foresight);
   const after = readSchema(database);
   const recorded = await recordChanges(context, database, after, snapshots, changes, archive);
   return { ...recorded, ...returned };
