@@ -5,9 +5,9 @@ import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { Archive, ArchivedTable } from './archive.ts';
 import { attach, numberOf } from './connection.ts';
 import { correspond, type TableChange } from './correspondence.ts';
+import { downScript } from './down-script.ts';
 import { type DryRun, dryRun } from './dry-run.ts';
 import { rowidEpoch } from './fence.ts';
-import { migrationStatements } from './guard-statements.ts';
 import { qualified, quoteName } from './names.ts';
 import { differs, numbered, sameKey } from './rows.ts';
 import { findTable, type Schema, storedColumns } from './schema.ts';
@@ -88,10 +88,10 @@ export function countDownRisk(
   open: readonly { readonly migration: Migration; readonly archive: Archive | undefined }[],
   written: ReadonlyMap<string, number> | null,
 ): DataAtRisk {
-  const statements = open.flatMap(({ migration }) =>
-    migrationStatements(migration.name, migration.down ?? ''),
+  const run = dryRun(
+    database,
+    open.map(({ migration }) => downScript(migration)),
   );
-  const run = dryRun(database, 'the down migrations', statements);
   const changes = correspond(run);
   const archives = open.map(({ archive }) => archive);
   const { edited, withheld, exact } = recordedRisk(database, run, changes, archives);

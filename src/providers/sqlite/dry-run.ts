@@ -22,6 +22,12 @@ export interface TableTrace {
   readonly filledFrom: Set<string>;
 }
 
+/** One migration's statements, with the file that they stand in. */
+export interface Script {
+  readonly file: string;
+  readonly statements: readonly SqlStatement[];
+}
+
 /** What a migration does to the structure, and which rows it can touch. */
 export interface DryRun {
   readonly before: Schema;
@@ -140,9 +146,9 @@ function note(
   }
 }
 
-function fail(migration: string, statement: SqlStatement, error: unknown): never {
+function fail(file: string, statement: SqlStatement, error: unknown): never {
   throw new UnshipError('migration-failed', {
-    happened: `${migration}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
+    happened: `${file}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
     done: 'it was tried on an empty copy of the schema; the database was not touched',
     cause: error,
   });
@@ -152,7 +158,7 @@ function fail(migration: string, statement: SqlStatement, error: unknown): never
  * Runs the statements on an empty copy of the live schema. Finds errors before anything live is touched, and
  * tells what they do. What depends on rows (a violated constraint) can't be told here and is no error.
  */
-export function dryRun(live: DatabaseSync, migration: string, statements: readonly SqlStatement[]): DryRun {
+export function dryRun(live: DatabaseSync, scripts: readonly Script[]): DryRun {
   const before = readSchema(live);
   const copy = memoryDatabase();
   try {
@@ -161,13 +167,16 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
     build(copy, before);
     let traces = new Map([...before.tables.values()].map((table) => [table.name, traceOf(table, false)]));
     const touched = new Set<string>();
-    for (const statement of statements) {
+    const all = scripts.flatMap(({ file, statements }) =>
+      statements.map((statement) => ({ file, statement })),
+    );
+    for (const { file, statement } of all) {
       const accesses: Access[] = [];
       watchStatements(copy, (access) => accesses.push(access));
       try {
         copy.exec(statement.text);
       } catch (error) {
-        if (resultCode(error) !== constraint) fail(migration, statement, error);
+        if (resultCode(error) !== constraint) fail(file, statement, error);
       } finally {
         unwatchStatements(copy);
       }
@@ -184,11 +193,7 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
 }
 
 /** Runs the statements for real, in the caller's transaction. Throws `migration-failed` with the line. */
-export function runStatements(
-  database: DatabaseSync,
-  migration: string,
-  statements: readonly SqlStatement[],
-): void {
+export function runStatements(database: DatabaseSync, { file, statements }: Script): void {
   watchStatements(database, () => undefined);
   try {
     for (const statement of statements) {
@@ -196,7 +201,7 @@ export function runStatements(
         database.exec(statement.text);
       } catch (error) {
         throw new UnshipError('migration-failed', {
-          happened: `${migration}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
+          happened: `${file}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
           done: 'its transaction was taken back: nothing of it remains',
           cause: error,
         });

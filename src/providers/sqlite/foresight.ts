@@ -1,10 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isUnshipError } from '../../domain/errors.ts';
-import type { SqlStatement } from '../../domain/migrations/sql-statements.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import { encodingOf, memoryDatabase, numberOf } from './connection.ts';
 import type { TableChange } from './correspondence.ts';
-import { runStatements } from './dry-run.ts';
+import { runStatements, type Script } from './dry-run.ts';
 import { type LoadedArchive, type ReturnTable, returnTables } from './loaded-archive.ts';
 import { qualified, quoteName } from './names.ts';
 import { copyRows, differs, numbered, sameKey, sameKeyInScratch } from './rows.ts';
@@ -125,7 +124,7 @@ export async function foresee(
   context: LookContext,
   database: DatabaseSync,
   schema: Schema,
-  way: { readonly name: string; readonly statements: readonly SqlStatement[] },
+  script: Script,
   loaded: LoadedArchive,
   changes: readonly TableChange[],
   epoch: string | null,
@@ -145,7 +144,7 @@ export async function foresee(
     database.exec('SAVEPOINT foresight');
     try {
       for (const computed of all) withdrawEdits(database, schema, computed);
-      runStatements(database, way.name, way.statements);
+      runStatements(database, script);
       for (const [at, computed] of all.entries())
         await readComputed(context, database, computed, memory, `seen_${at}`);
     } catch (error) {

@@ -7,30 +7,18 @@ import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArchiveRecord, ArchiveWriter } from './archive.ts';
 import { beginWrite, encodingOf, openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
+import { downScript } from './down-script.ts';
+import type { Script } from './dry-run.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
-import { migrationStatements } from './guard-statements.ts';
 import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { commit, recordOf, withScratch } from './migration-work.ts';
 import { replayFromBackup } from './replay.ts';
 import { runTransition } from './transition.ts';
 
-function downStatements(migration: Migration): ReturnType<typeof migrationStatements> {
-  if (migration.down === null || migration.declared.has('restore-only')) {
-    throw new UnshipError('no-down-migration', {
-      happened:
-        migration.down === null
-          ? `${migration.name} has no down migration`
-          : `${migration.name} is marked restore-only`,
-      done: 'nothing was changed',
-    });
-  }
-  return migrationStatements(migration.name, migration.down);
-}
-
 interface DownStep {
   readonly migration: Migration;
-  readonly statements: ReturnType<typeof migrationStatements>;
+  readonly script: Script;
   readonly mark: string | null;
   readonly back: LoadedArchive | null;
 }
@@ -71,7 +59,7 @@ async function takeBack(
     raiseFence(database, context.fence);
     ensureEpoch(database);
     const epoch = rowidEpoch(database);
-    for (const { migration, statements, mark, back } of steps) {
+    for (const { migration, script, mark, back } of steps) {
       const ledger = ledgerFor(core, database, migration.format);
       const stillThere = ledger.applied(database, known).includes(migration.version);
       if (!stillThere || ledger.mark(database, migration.version) !== mark) {
@@ -82,7 +70,7 @@ async function takeBack(
       }
       const writer = core.archives.create(request.release, migration.version, 'down', encodingOf(database));
       writers.push(writer);
-      const transition = { name: migration.name, statements, back, epoch, archive: writer.database };
+      const transition = { script, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
       ledger.remove(database, migration.version, known);
       const record = back?.archive.file ?? null;
@@ -118,7 +106,7 @@ export async function migrateDown(
     const applied = ledgerNow.applied(database, known);
     const open = wanted.filter((migration) => applied.includes(migration.version));
     if (open.length === 0) return;
-    const texts = open.map((migration) => ({ migration, statements: downStatements(migration) }));
+    const texts = open.map((migration) => ({ migration, script: downScript(migration) }));
     requireSpace(core.folder, liveBytes(core), 'archiving what the down migrations drop');
     const recorded = open.map(({ version }) =>
       core.archives.ofLive(version, ledgerNow.mark(database, version)),
@@ -126,11 +114,11 @@ export async function migrateDown(
     using replay = recorded.includes(undefined)
       ? await replayFromBackup(context, core, open, applied)
       : undefined;
-    const steps = texts.map(({ migration, statements }, at): DownStep => {
+    const steps = texts.map(({ migration, script }, at): DownStep => {
       const mark = ledgerNow.mark(database, migration.version);
       const archive = recorded[at] ?? replay?.archives.get(migration.version);
       const back = archive === undefined ? null : loadArchive(database, archive, `back${at}`, true);
-      return { migration, statements, mark, back };
+      return { migration, script, mark, back };
     });
     await takeBack(context, core, request, database, steps, known);
   });

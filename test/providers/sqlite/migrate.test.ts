@@ -217,7 +217,7 @@ test("a BEGIN and COMMIT around a whole migration are its author's habit, and `t
   const request = { release: 'r3', commit, versions: ['2'] } as const;
   await assert.rejects(
     world.port.migrateUp(contextOf('x'), request),
-    refused('migration-failed', /2_x, line 3.*nope/),
+    refused('migration-failed', /2_x\.sql, line 3.*nope/),
   );
   assert.deepEqual(work.rows('SELECT v FROM t'), [{ v: 'a' }]);
 });
