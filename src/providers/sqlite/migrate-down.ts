@@ -12,7 +12,7 @@ import type { Script } from './dry-run.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
 import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
-import { commit, recordOf, withScratch } from './migration-work.ts';
+import { archiveSubject, commit, recordOf, withScratch } from './migration-work.ts';
 import { replayFromBackup } from './replay.ts';
 import { runTransition } from './transition.ts';
 
@@ -68,7 +68,10 @@ async function takeBack(
           done: 'nothing was changed',
         });
       }
-      const writer = core.archives.create(request.release, migration.version, 'down', encodingOf(database));
+      const writer = core.archives.create(
+        archiveSubject(context, core, request, migration, 'down'),
+        encodingOf(database),
+      );
       writers.push(writer);
       const transition = { script, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);

@@ -7,7 +7,14 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
 import { migrationStatements } from './guard-statements.ts';
-import { archiveOfLastDown, commit, recordOf, requireReferences, withScratch } from './migration-work.ts';
+import {
+  archiveOfLastDown,
+  archiveSubject,
+  commit,
+  recordOf,
+  requireReferences,
+  withScratch,
+} from './migration-work.ts';
 import { runTransition } from './transition.ts';
 
 async function applyOne(
@@ -34,7 +41,10 @@ async function applyOne(
       raiseFence(database, context.fence);
       ensureEpoch(database);
       const epoch = rowidEpoch(database);
-      writer = core.archives.create(request.release, migration.version, 'up', encodingOf(database));
+      writer = core.archives.create(
+        archiveSubject(context, core, request, migration, 'up'),
+        encodingOf(database),
+      );
       const transition = { script, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
       context.runtime.faults.point('sqlite.migrate-up.ran');

@@ -7,7 +7,7 @@ import type { Migration } from '../../domain/migrations/migration-files.ts';
 import { normalizeSql, tokenize } from '../../domain/migrations/sql-statements.ts';
 import type { MigrationRequest } from '../../surfaces/database/database.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
-import type { ArchiveRecord, Direction } from './archive.ts';
+import type { ArchiveRecord, ArchiveSubject, Direction } from './archive.ts';
 import { attach, explainError, openDatabase, rollBack, whileBusy } from './connection.ts';
 import type { Core } from './core.ts';
 import { danglingReferences } from './dry-run.ts';
@@ -57,6 +57,17 @@ export function checksumOf(core: Core, migration: Migration): string {
 
 function upChecksum(core: Core, migration: Migration): string {
   return core.environment.runtime.digest(normalizeSql(tokenize(migration.up)));
+}
+
+export function archiveSubject(
+  context: WorkContext,
+  core: Core,
+  request: MigrationRequest,
+  migration: Migration,
+  direction: Direction,
+): ArchiveSubject {
+  const attempt = core.environment.runtime.digest(context.idempotencyKey).slice(0, 12);
+  return { release: request.release, version: migration.version, direction, attempt };
 }
 
 export function recordOf(

@@ -172,8 +172,9 @@ test('rowids are not trusted after a VACUUM', async () => {
   await work.down();
   // Rows 2 and 3 are called 1 and 2 now: giving back by number would exchange their values.
   assert.deepEqual(work.rows('SELECT v FROM t'), [{ v: 'same' }, { v: 'same' }]);
+  const archives = readdirSync(join(world.root, 'state', 'archives'));
   assert.ok(
-    existsSync(join(world.root, 'state', 'archives', 'r2-1.up.db')),
+    archives.some((name) => /^r2-1\.\w+\.up\.db$/.test(name)),
     'the values are still in the archive',
   );
 });
