@@ -11,8 +11,8 @@ import { reportError } from './run-events.ts';
 function dataOf(plan: Plan, outcome: DataOutcome): RunResult['data'] {
   const decided = plan.options.some((option) => option.verdict === 'chosen');
   if (outcome.unknown.length > 0 || !(outcome.touched || decided)) return null;
-  const { kept, archived, lost } = outcome;
-  return { kept, archived, lost };
+  const { kept, archived, lost, withheld } = outcome;
+  return { kept, archived, lost, ...(withheld > 0 ? { withheld } : {}) };
 }
 
 /** The steps whose observation tells a person how the application stands now. */

@@ -219,8 +219,9 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'migration-failed': {
     exit: exitCodes.failed,
     title: 'a migration failed',
-    next: 'mend the migration and release again',
-    explain: 'It ran in a transaction: nothing of it remains.',
+    next: 'going back: unship plan shows the other strategies; releasing: mend the migration and release again',
+    explain:
+      'It ran in a transaction, or on an empty copy of the schema: nothing of it remains. The message names the file and the line. If you are on the way back, do not mend it first: unship plan lists every strategy, with what each one loses. --strategy keep-schema leaves the schema as it is, if the older code runs on it; --strategy restore puts the backup from before the migration back, with your consent to what was written since.',
   },
   'migration-forbidden': {
     exit: exitCodes.refused,

@@ -42,6 +42,8 @@ export interface MigrationFacts {
   readonly checksum: string;
   /** `restore-only`: the author declared that only a restore takes it back. */
   readonly down: 'written' | 'missing' | 'restore-only';
+  /** Why its down can't run on the live schema, naming file and line; left out when it can, or was not tried. */
+  readonly downFails?: string;
   /** Code from before this migration runs on the schema after it. */
   readonly oldCodeRuns: Compatibility;
   /** Code from after this migration runs on the schema before it. */
@@ -80,6 +82,8 @@ export interface TableRisk {
   readonly editedSince: number;
   /** Rows that the application has deleted since and that would be there again; left out when there are none. */
   readonly returning?: number;
+  /** Recorded rows that the migration had overwritten or deleted and that stay in the record; left out when there are none. */
+  readonly withheld?: number;
 }
 
 export interface DataAtRisk {

@@ -68,7 +68,13 @@ export interface RunResult {
     readonly heldMs: number;
   };
   /** Rows; null when no database took part. */
-  readonly data: { readonly kept: number; readonly archived: number; readonly lost: number } | null;
+  readonly data: {
+    readonly kept: number;
+    readonly archived: number;
+    readonly lost: number;
+    /** Recorded values and rows that the migration had overwritten and that were not given back; left out when none. */
+    readonly withheld?: number;
+  } | null;
   /** Best-effort work that was given up, and why. */
   readonly notDone: readonly string[];
   /** Side effects that stay until somebody acts: a quarantine, a lock. */

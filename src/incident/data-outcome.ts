@@ -14,6 +14,10 @@ export interface DataOutcome {
   readonly givenBack: number;
   /** Values left as they are because the application had changed them since. */
   readonly keptEdits: number;
+  /** Recorded values and rows that found no place again. */
+  readonly withheld: number;
+  /** Files that hold those. */
+  readonly records: readonly string[];
   /** Files that hold what was archived. */
   readonly archives: readonly string[];
   /** Backups of the state just before a restore. */
@@ -52,6 +56,8 @@ export function dataOutcome(plan: Plan, state: RunState): DataOutcome {
     lost: sum('rowsLost'),
     givenBack: sum('givenBack'),
     keptEdits: sum('keptEdits'),
+    withheld: sum('withheld'),
+    records: texts('withheldIn'),
     archives: texts('archive'),
     safetyBackups: texts('safetyBackup'),
     unknown: reached.filter((step) => state.steps[step.id]?.output === undefined).map(({ id }) => id),
@@ -67,6 +73,10 @@ export function dataLine(outcome: DataOutcome, plan: Plan): string {
   if (!outcome.touched) return 'database unchanged, every row kept';
   if (outcome.unknown.length > 0) return `not known yet: ${outcome.unknown.join(', ')} has not ended`;
   const exact = plan.risk.exact ? '' : ' (kept is a lower bound: not all could be counted)';
-  const { kept, archived, lost } = outcome;
-  return `${countText(kept)} rows kept, ${countText(archived)} archived, ${countText(lost)} lost${exact}`;
+  const { kept, archived, lost, withheld } = outcome;
+  const counts = [`${countText(kept)} rows kept`, `${countText(archived)} archived`];
+  // Not lost, and not back either: "0 lost" alone would be believed.
+  if (lost > 0 || withheld === 0) counts.push(`${countText(lost)} lost`);
+  if (withheld > 0) counts.push(`${countText(withheld)} recorded ones NOT given back`);
+  return `${counts.join(', ')}${exact}`;
 }

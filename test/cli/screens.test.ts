@@ -47,6 +47,20 @@ test('a plan that loses rows says so, and which', () => {
   assert.equal(planSummary(uncertain), 'r42 -> r41: 7.0 s, loss could not be counted');
 });
 
+test('what is recorded and does not come back is never told as "0 lost"', () => {
+  const plan = samplePlan();
+  const tables = plan.risk.tables.map((one) => ({ ...one, withheld: 7 }));
+  const risk = { ...plan.risk, tables };
+  const planned = shown(planScreen({ ...plan, risk }, options));
+  assert.match(planned, /^Data {6}1,392 rows kept, 212 archived, 7 NOT given back$/m);
+  assert.match(planned, /not given back, kept in the record: entries 7/);
+  const data = { kept: 10, archived: 2, lost: 0, withheld: 3 };
+  assert.match(
+    shown(runScreen(sampleResult({ data }))),
+    /^Data {6}10 rows kept, 2 archived, 3 NOT given back$/m,
+  );
+});
+
 test('--details adds every step and table', () => {
   const text = shown(planScreen(samplePlan(), { ...options, details: true }));
   assert.match(text, /^4 {2}desktop\.publish-standby {2}publishing 1\.1\.1 \(no return\) {2,}4\.0 s$/m);

@@ -97,6 +97,18 @@ describe('the way back of the database: the first that is possible, in this orde
     refused(answerRollback({ facts: breaking }, { strategy: 'keep-schema' }), 'target-gone');
   });
 
+  test('2. given a down migration that does not run, its reason is listed and the others are still offered', () => {
+    const downFails = 'its down migration does not run: 0018_x.sql, line 9: no such column: "broken"';
+    const keeps = vault({ migrations: [migration('0018', { downFails })] });
+    assert.equal(strategyOf(rollback({ facts: keeps })), 'keep-schema');
+    const breaks = { ...breaksOldCode, downFails };
+    const plan = rollback({ facts: vault({ migrations: [migration('0018', breaks)] }) });
+    assert.equal(strategyOf(plan), 'restore');
+    const option = plan.options.find(({ strategy }) => strategy === 'migrate-down');
+    assert.equal(option?.verdict, 'impossible');
+    assert.match(option?.reason ?? '', /0018_x\.sql, line 9/);
+  });
+
   test('3. given no down migration and a provider that can salvage, the backup is restored and later writes carried over', () => {
     const plan = rollback({
       facts: vault({

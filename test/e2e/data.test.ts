@@ -110,6 +110,38 @@ describe('data', { concurrency: 2 }, () => {
     );
   });
 
+  it('a down migration that does not run ends that way back only: restore is offered and goes through', async (context) => {
+    // Given a release whose down names a column that does not exist
+    const { world } = await givenGoodRelease(context, program, { surfaces: 'web-and-database' });
+    await world.page(world.port, 'POST');
+    const before = world.rows();
+    const migration = destructive.migrations?.['0002_bad.sql']?.replace(
+      'drop column feeling',
+      'drop column broken',
+    );
+    await world.commit({ ...destructive, migrations: { '0002_bad.sql': migration ?? '' } });
+    await world.expect(0, ['release', '--yes']);
+    await world.page(world.port, 'POST');
+    // When somebody looks for a way back
+    const shown = await world.expect(0, ['plan', '--json']);
+    const plan = JSON.parse(shown.stdout) as {
+      readonly hash: string;
+      readonly options: readonly { strategy: string; verdict: string; reason: string }[];
+    };
+    const verdicts = new Map(plan.options.map(({ strategy, verdict }) => [strategy, verdict]));
+    assert.equal(verdicts.get('migrate-down'), 'impossible');
+    assert.equal(verdicts.get('restore'), 'chosen');
+    const down = plan.options.find(({ strategy }) => strategy === 'migrate-down');
+    assert.match(down?.reason ?? '', /0002_bad\.sql, line \d+: .*broken/);
+    requireExit(await world.run(['rollback', '--yes']), 3, 'consent-missing');
+    await requireServed(world, 'r2', 'v2');
+    assert.match(flat(await world.expect(0, ['explain', 'migration-failed'])), /--strategy restore/);
+    // Then, with consent, it goes through
+    await world.expect(0, ['rollback', '--yes', `--accept-data-loss=${plan.hash}`]);
+    await requireServed(world, 'r1', 'v1');
+    assert.deepEqual(world.rows(), before);
+  });
+
   it('a migration without a way down is refused before anything is touched', async (context) => {
     const { world } = await givenGoodRelease(context, program, { surfaces: 'web-and-database' });
     const migration = '-- migrate:up\nalter table entries drop column mood;\n\n-- migrate:down\n';

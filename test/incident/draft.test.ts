@@ -47,6 +47,22 @@ test('the timeline tells what happened, when, and how long it took', () => {
   );
 });
 
+test('what was recorded and not given back is counted, and where it lies is named', () => {
+  const output = { givenBack: 5, archived: 2, withheld: 3, withheldIn: '/state/archives/0018.up.db' };
+  const journal = journalOf({
+    type: 'step',
+    step: 'vault.migrate-down',
+    status: 'verified',
+    attempt: 1,
+    output,
+  });
+  const draft = draftIncident(facts({ journal }));
+  const data = section(draft, 'Data');
+  assert.match(data, /In short: 1,392 rows kept, 2 archived, 3 recorded ones NOT given back\n/);
+  assert.match(data, /NOT given back: 3; they lie in \/state\/archives\/0018\.up\.db/);
+  assert.match(draft, /Decide what becomes of the recorded rows that were not given back/);
+});
+
 test('undoing, notes and consent are part of the story', () => {
   const story = timeline(
     rollbackPlan(),

@@ -185,7 +185,15 @@ export function simulatedDatabase(
         for (const version of going) database.overwritten.delete(version);
         database.applied = database.applied.filter((version) => !going.includes(version));
         const fingerprint = fingerprintOf(database.applied);
-        return { givenBack, keptEdits: 0, archived: 0, archive: null, fingerprint };
+        return {
+          givenBack,
+          keptEdits: 0,
+          archived: 0,
+          archive: null,
+          withheld: 0,
+          withheldIn: null,
+          fingerprint,
+        };
       }),
     restore: async (context, { backup: id, maximumRowsLost }) =>
       await work(context, 'database.restore', () => {

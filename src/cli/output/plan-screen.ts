@@ -111,13 +111,27 @@ function dataText(risk: DataAtRisk, rowsLost: number, uncertain: boolean): strin
   const sum = (pick: 'kept' | 'archived' | 'editedSince'): number =>
     risk.tables.reduce((total, one) => total + one[pick], 0);
   const edited = sum('editedSince');
+  const withheld = risk.tables.filter((one) => (one.withheld ?? 0) > 0);
   const lines = [
-    `${plural(sum('kept'), 'row')} kept, ${count(sum('archived'))} archived, ${lostWord(rowsLost, !uncertain)}`,
+    [
+      `${plural(sum('kept'), 'row')} kept, ${count(sum('archived'))} archived`,
+      ...(rowsLost > 0 || uncertain || withheld.length === 0 ? [lostWord(rowsLost, !uncertain)] : []),
+      ...(withheld.length > 0 ? [`${count(withheldRows(risk))} NOT given back`] : []),
+    ].join(', '),
   ];
   if (rowsLost > 0) lines.push(`lost: ${lostTables(risk)}`);
+  if (withheld.length > 0) {
+    const tables = withheld.map((one) => `${one.table} ${count(one.withheld ?? 0)}`).join(', ');
+    lines.push(`not given back, kept in the record: ${tables}`);
+  }
   if (edited > 0) lines.push(`${plural(edited, 'row')} edited since keep the application's value`);
   if (risk.dropped.length > 0) lines.push(`archived, then dropped: ${risk.dropped.join(', ')}`);
   return lines.join('\n');
+}
+
+/** Recorded rows that stay in the record. */
+function withheldRows(risk: DataAtRisk): number {
+  return risk.tables.reduce((total, one) => total + (one.withheld ?? 0), 0);
 }
 
 function lostTables(risk: DataAtRisk): string {
@@ -156,12 +170,16 @@ function optionText(option: StrategyOption): string {
   if (option.verdict === 'impossible') return `impossible: ${option.reason}`;
   const { risk } = option;
   const rows = risk?.tables.reduce((total, one) => total + one.lost, 0) ?? 0;
+  const withheld = risk === null ? 0 : withheldRows(risk);
+  const stays = withheld > 0 ? `, ${count(withheld)} recorded rows NOT given back` : '';
   const price =
     risk === null
       ? ''
       : rows > 0
-        ? `, ${lostWord(rows, risk.exact)} rows: ${lostTables(risk)}`
-        : `, ${lostWord(0, risk.exact)}`;
+        ? `, ${lostWord(rows, risk.exact)} rows: ${lostTables(risk)}${stays}`
+        : withheld > 0 && risk.exact
+          ? stays
+          : `, ${lostWord(0, risk.exact)}${stays}`;
   return `${formatDuration(option.estimateMs)}${price}${option.reason === '' ? '' : `; ${option.reason}`}`;
 }
 

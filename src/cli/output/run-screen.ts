@@ -18,13 +18,19 @@ export function runScreen(result: RunResult, wanted: RunStatus = 'done'): readon
     );
   }
   if (data !== null) {
-    const text = `${plural(data.kept, 'row')} kept, ${count(data.archived)} archived, ${count(data.lost)} lost`;
-    lines.push(...labelled('Data', text));
+    lines.push(...labelled('Data', dataText(data)));
   }
   if (result.notDone.length > 0) lines.push(...labelled('Not done', ...result.notDone));
   if (result.open.length > 0) lines.push(...labelled('Open', result.open.join(', ')));
   lines.push(...nextLines(result));
   return lines;
+}
+
+function dataText({ kept, archived, lost, withheld = 0 }: NonNullable<RunResult['data']>): string {
+  const counts = [`${plural(kept, 'row')} kept`, `${count(archived)} archived`];
+  if (lost > 0 || withheld === 0) counts.push(`${count(lost)} lost`);
+  if (withheld === 0) return counts.join(', ');
+  return `${[...counts, `${count(withheld)} NOT given back`].join(', ')}\nnot given back: kept in the record that the incident names`;
 }
 
 function headline(result: RunResult, wanted: RunStatus): string {

@@ -44,6 +44,11 @@ export interface Migration {
   readonly source: string;
 }
 
+/** The file that holds one direction of a migration: errors name it, with the line in it. */
+export function fileOf(migration: Pick<Migration, 'name' | 'format'>, direction: 'up' | 'down'): string {
+  return migration.format === 'dbmate' ? `${migration.name}.sql` : `${migration.name}.${direction}.sql`;
+}
+
 function invalid(file: string, happened: string, next?: string): never {
   throw new UnshipError('migration-invalid', {
     happened: `${file}: ${happened}`,

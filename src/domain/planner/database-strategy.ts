@@ -87,6 +87,10 @@ function appraiseMigrateDown(distance: DatabaseDistance): Appraisal {
       ),
     };
   }
+  const failing = distance.surplusFacts.flatMap((migration) =>
+    migration.downFails === undefined ? [] : `${migration.name}: ${migration.downFails}`,
+  );
+  if (failing.length > 0) return { possible: false, reason: joined(failing) };
   const lost = distance.surplusFacts.filter(
     (migration) => migration.changesRows.holds && migration.preImages === 'none',
   );

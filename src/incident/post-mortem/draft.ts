@@ -123,6 +123,11 @@ function dataSection({ plan, data }: Story): string {
     ...data.archives.map((path) => `Archived rows lie in ${md(path)}; they go nowhere by themselves.`),
     ...data.safetyBackups.map((id) => `State just before the restore: backup ${md(id)}`),
     ...(data.givenBack > 0 ? [`Values given back: ${countText(data.givenBack)}`] : []),
+    ...(data.withheld > 0
+      ? [
+          `Recorded values and rows that were NOT given back: ${countText(data.withheld)}; they lie in ${data.records.length === 0 ? 'the backup from before the migration' : data.records.map(md).join(', ')}`,
+        ]
+      : []),
     ...(data.keptEdits > 0
       ? [`Later edits by the application left alone: ${countText(data.keptEdits)}`]
       : []),
@@ -206,6 +211,7 @@ function actions({ plan, data, bad }: Story): string {
           `Release the fix of ${md(shortCommit(bad.commit))}, then lift its quarantine with: unship quarantine lift --fixed-by SHA ${md(shortCommit(bad.commit))}`,
         ]),
     ...(data.archives.length === 0 ? [] : ['Decide what becomes of the archived rows.']),
+    ...(data.withheld === 0 ? [] : ['Decide what becomes of the recorded rows that were not given back.']),
     ...(data.lost === 0 ? [] : [`Tell those whose data was lost (${countText(data.lost)} rows).`]),
     ...(plan.changes.some(({ kind }) => kind === 'desktop')
       ? ['Tell desktop users to update, and follow how many still run the bad version.']

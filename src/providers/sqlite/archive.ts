@@ -5,7 +5,7 @@ import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import { createDatabase, openDatabase } from './connection.ts';
 import type { TableChange } from './correspondence.ts';
-import { ensureFolder, publishFile, removeDatabase } from './files.ts';
+import { ensureFolder, publishFile, removeDatabase, writeFileDurably } from './files.ts';
 
 export type Direction = 'up' | 'down';
 
@@ -48,6 +48,10 @@ export interface ArchiveRecord {
   readonly tables: readonly ArchivedTable[];
   readonly givenBack: number;
   readonly keptEdits: number;
+  /** Recorded rows and values of the opposite direction that found no place; missing in older records. */
+  readonly withheld?: number;
+  /** File name of the record that holds those; null when it was replayed from a backup. */
+  readonly recordedIn?: string | null;
   /** Rows that held a value in what was dropped. */
   readonly archived: number;
   /** Replayed on a copy of a backup, because the migration was applied by another tool. */
@@ -103,7 +107,22 @@ export function readArchive(file: string): Archive | null {
   }
 }
 
-/** The archives of one database: `<release>-<version>.<direction>.db` in one folder. */
+/** What an archive is of. `attempt` tells two applications of one migration apart, and is the same for a repeated one. */
+export interface ArchiveSubject {
+  readonly release: ReleaseId;
+  readonly version: string;
+  readonly direction: Direction;
+  readonly attempt: string;
+}
+
+const opposite = { up: 'down', down: 'up' } as const;
+const returnedEnding = '.returned';
+
+/**
+ * The archives of one database: `<release>-<version>.<attempt>.<direction>.db` in one folder, without the attempt
+ * in older ones. Incidents name these files, so none is ever renamed, removed or replaced by another application's:
+ * a down's archive whose content is back has an empty file `….returned` beside it.
+ */
 export class Archives {
   readonly folder: string;
 
@@ -111,9 +130,9 @@ export class Archives {
     this.folder = folder;
   }
 
-  create(release: ReleaseId, version: string, direction: Direction, encoding: string): ArchiveWriter {
+  create(subject: ArchiveSubject, encoding: string): ArchiveWriter {
     ensureFolder(this.folder);
-    return new ArchiveWriter(this.path(release, version, direction), encoding);
+    return new ArchiveWriter(this.#freePath(subject), encoding);
   }
 
   /** Removes what a killed process had begun: an archive that is not whole was never relied on. */
@@ -124,27 +143,39 @@ export class Archives {
     }
   }
 
-  path(release: ReleaseId, version: string, direction: Direction): string {
-    const name = `${release}-${version}.${direction}.db`;
-    if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);
-    return join(this.folder, name);
+  /** A name that nothing has, or that of an attempt which was killed before it took effect and is repeated now. */
+  #freePath({ release, version, direction, attempt }: ArchiveSubject): string {
+    for (let count = 1; ; count += 1) {
+      const name = `${release}-${version}.${attempt}${count === 1 ? '' : `-${count}`}.${direction}.db`;
+      if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);
+      const file = join(this.folder, name);
+      if (!existsSync(file)) return file;
+      const archive = readArchive(file);
+      if (archive !== null && !this.#tookEffect(archive)) return file;
+    }
   }
 
-  /** Versions that there are archives of, without opening them. */
-  versions(): ReadonlySet<string> {
-    if (!existsSync(this.folder)) return new Set();
-    return new Set(readdirSync(this.folder).flatMap((name) => /-(\d+)\.up\.db$/.exec(name)?.[1] ?? []));
+  /** What comes after it in the other direction shows that it was committed, and may hold what is nowhere else. */
+  #tookEffect({ file, record }: Archive): boolean {
+    if (existsSync(`${file}${returnedEnding}`)) return true;
+    return this.#all(record.version, opposite[record.direction]).some(
+      ({ record: { at } }) => at >= record.at,
+    );
   }
 
-  /** Every complete archive of a version, newest first. */
-  of(version: string, direction: Direction): readonly Archive[] {
+  #all(version: string, direction: Direction): readonly Archive[] {
     if (!existsSync(this.folder)) return [];
-    const ending = `-${version}.${direction}.db`;
+    const ending = new RegExp(`-${version}(\\.[0-9a-f]+(-\\d+)?)?\\.${direction}\\.db$`);
     return readdirSync(this.folder)
-      .filter((name) => name.endsWith(ending))
+      .filter((name) => ending.test(name))
       .map((name) => readArchive(join(this.folder, name)))
       .filter((archive) => archive !== null)
       .sort((a, b) => b.record.at - a.record.at);
+  }
+
+  /** Every complete archive of a version that is not given back, newest first. */
+  of(version: string, direction: Direction): readonly Archive[] {
+    return this.#all(version, direction).filter(({ file }) => !existsSync(`${file}${returnedEnding}`));
   }
 
   /** What the application of `version` that is live now overwrote; undefined when another tool applied it. */
@@ -154,8 +185,6 @@ export class Archives {
 
   /** What a down had dropped is back, or another down's business: it is kept for people, and not used again. */
   retire(version: string): void {
-    for (const { file } of this.of(version, 'down')) {
-      publishFile(file, file.replace(/\.down\.db$/, '.down-returned.db'));
-    }
+    for (const { file } of this.of(version, 'down')) writeFileDurably(`${file}${returnedEnding}`, '');
   }
 }

@@ -24,8 +24,8 @@ export interface TableChange {
   readonly rebuilt: boolean;
   /** Columns, by their name after, that the statements themselves write. */
   readonly written: readonly string[];
-  /** The statements themselves insert rows from other tables. */
-  readonly filled: boolean;
+  /** Tables, by their names before, that the statements themselves insert rows from; a rebuilt one has itself here. */
+  readonly filledFrom: readonly string[];
 }
 
 function writtenColumns(trace: TableTrace | undefined): readonly string[] {
@@ -56,7 +56,7 @@ function compare(before: Table, after: Table, trace: TableTrace | undefined): Ta
     added,
     rebuilt,
     written: writtenColumns(trace),
-    filled: trace?.filled ?? false,
+    filledFrom: [...(trace?.filledFrom ?? [])],
   };
 }
 
@@ -80,7 +80,7 @@ export function correspond(run: DryRun): readonly TableChange[] {
     if (rebuilt !== undefined) unclaimed.delete(rebuilt.name);
     if (after === undefined) {
       const dropped = storedColumns(before).map((column) => column.name);
-      const nothing = { mapped: [], added: [], rebuilt: false, written: [], filled: false };
+      const nothing = { mapped: [], added: [], rebuilt: false, written: [], filledFrom: [] };
       changes.push({ before: before.name, after: null, dropped, ...nothing });
     } else {
       changes.push(compare(before, after, run.traces.get(after.name)));
@@ -92,7 +92,7 @@ export function correspond(run: DryRun): readonly TableChange[] {
     changes.push({
       ...{ before: null, after: table.name, mapped: [], dropped: [], added, rebuilt: false },
       written: writtenColumns(trace),
-      filled: trace?.filled ?? false,
+      filledFrom: [...(trace?.filledFrom ?? [])],
     });
   }
   return changes;

@@ -5,11 +5,13 @@ import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { Archive, ArchivedTable } from './archive.ts';
 import { attach, numberOf } from './connection.ts';
 import { correspond, type TableChange } from './correspondence.ts';
-import { dryRun } from './dry-run.ts';
-import { migrationStatements } from './guard-statements.ts';
+import { downScript } from './down-script.ts';
+import { type DryRun, dryRun } from './dry-run.ts';
+import { rowidEpoch } from './fence.ts';
 import { qualified, quoteName } from './names.ts';
 import { differs, numbered, sameKey } from './rows.ts';
 import { findTable, type Schema, storedColumns } from './schema.ts';
+import { countWithheld } from './withheld.ts';
 
 /** Rows of one table that hold a value in what the downs drop. */
 function countArchived(database: DatabaseSync, change: TableChange): number {
@@ -40,27 +42,43 @@ function countEdited(database: DatabaseSync, schema: Schema, table: ArchivedTabl
   );
 }
 
-function editedPerTable(
+interface RecordedRisk {
+  readonly edited: ReadonlyMap<string, number>;
+  readonly withheld: ReadonlyMap<string, number>;
+  readonly exact: boolean;
+}
+
+/** What the records of the ups tell, per table. */
+function recordedRisk(
   database: DatabaseSync,
-  schema: Schema,
+  run: DryRun,
+  changes: readonly TableChange[],
   archives: readonly (Archive | undefined)[],
-): ReadonlyMap<string, number> {
+): RecordedRisk {
   const edited = new Map<string, number>();
+  const withheld = new Map<string, number>();
+  const add = (counts: Map<string, number>, table: string, count: number): void => {
+    if (count > 0) counts.set(table, (counts.get(table) ?? 0) + count);
+  };
+  const epoch = rowidEpoch(database);
+  let exact = true;
   for (const archive of archives) {
     if (archive === undefined) continue;
     attach(database, archive.file, '_unship_archive', 'read');
     for (const table of archive.record.tables) {
-      const count = countEdited(database, schema, table);
-      if (table.after !== null && count > 0) edited.set(table.after, (edited.get(table.after) ?? 0) + count);
+      if (table.after !== null) add(edited, table.after, countEdited(database, run.before, table));
     }
+    const counted = countWithheld(database, run, archive, changes, epoch);
+    for (const [table, count] of counted.tables) add(withheld, table, count);
+    exact &&= counted.exact;
     database.exec('DETACH _unship_archive');
   }
-  return edited;
+  return { edited, withheld, exact };
 }
 
 /**
  * What taking back these migrations would do to rows: nothing is lost, but what the downs drop goes into an
- * archive. `written` are the rows the application has written since the backup, per table, when that is known.
+ * archive, and what the ups overwrote may not all find its place again. `written` are the rows the application has written since the backup, per table, when that is known.
  *
  * @param open newest first, with the archive of each
  */
@@ -70,18 +88,16 @@ export function countDownRisk(
   open: readonly { readonly migration: Migration; readonly archive: Archive | undefined }[],
   written: ReadonlyMap<string, number> | null,
 ): DataAtRisk {
-  const statements = open.flatMap(({ migration }) =>
-    migrationStatements(migration.name, migration.down ?? ''),
-  );
-  const run = dryRun(database, 'the down migrations', statements);
-  const edited = editedPerTable(
+  const run = dryRun(
     database,
-    run.before,
-    open.map(({ archive }) => archive),
+    open.map(({ migration }) => downScript(migration)),
   );
+  const changes = correspond(run);
+  const archives = open.map(({ archive }) => archive);
+  const { edited, withheld, exact } = recordedRisk(database, run, changes, archives);
   const tables: TableRisk[] = [];
   const dropped: string[] = [];
-  for (const change of correspond(run)) {
+  for (const change of changes) {
     context.signal.throwIfAborted();
     const { before } = change;
     if (before === null) continue;
@@ -94,7 +110,13 @@ export function countDownRisk(
       archived: countArchived(database, change),
       lost: 0,
       editedSince: edited.get(before) ?? 0,
+      ...(withheld.has(before) ? { withheld: withheld.get(before) ?? 0 } : {}),
     });
   }
-  return { tables, dropped, exact: open.every(({ archive }) => archive !== undefined) };
+  const listed = new Set(tables.map(({ table }) => table));
+  for (const [table, count] of withheld) {
+    if (!listed.has(table))
+      tables.push({ table, kept: 0, archived: 0, lost: 0, editedSince: 0, withheld: count });
+  }
+  return { tables, dropped, exact: exact && archives.every((archive) => archive !== undefined) };
 }

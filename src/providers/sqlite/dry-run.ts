@@ -18,8 +18,14 @@ export interface TableTrace {
   /** Its name before the migration; null when the migration makes it. */
   readonly origin: string | null;
   readonly columns: Map<string, ColumnTrace>;
-  /** Rows were inserted from other tables. */
-  filled: boolean;
+  /** Tables, by their names before the migration, that rows were inserted from; through others between them, too. */
+  readonly filledFrom: Set<string>;
+}
+
+/** One migration's statements, with the file that they stand in. */
+export interface Script {
+  readonly file: string;
+  readonly statements: readonly SqlStatement[];
 }
 
 /** What a migration does to the structure, and which rows it can touch. */
@@ -39,7 +45,7 @@ function traceOf(table: Table, isNew: boolean): TableTrace {
     column.name,
     { origin: isNew ? null : column.name, written: false },
   ]);
-  return { origin: isNew ? null : table.name, columns: new Map(columns), filled: false };
+  return { origin: isNew ? null : table.name, columns: new Map(columns), filledFrom: new Set() };
 }
 
 /** Puts the objects of `schema` into an empty database: tables first, then what refers to them. */
@@ -65,11 +71,27 @@ function carryColumns(trace: TableTrace, names: readonly string[]): Map<string, 
   );
 }
 
+/** Where rows that a statement reads came from, by names before the migration. */
+function sourcesOf(
+  accesses: readonly Access[],
+  traces: ReadonlyMap<string, TableTrace>,
+  target: string,
+): readonly string[] {
+  const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
+  read.delete(target);
+  return [...read].flatMap((name) => {
+    const trace = traces.get(name);
+    if (trace === undefined) return [];
+    return trace.origin === null ? [...trace.filledFrom] : [trace.origin];
+  });
+}
+
 /** Follows tables and columns through one statement that has just run. */
 function follow(
   statement: SqlStatement,
   before: ReadonlyMap<string, TableTrace>,
   schema: Schema,
+  accesses: readonly Access[],
 ): Map<string, TableTrace> {
   const appeared = [...schema.tables.keys()].filter((name) => !before.has(name));
   const gone = [...before.keys()].filter((name) => !schema.tables.has(name));
@@ -78,7 +100,10 @@ function follow(
   for (const table of schema.tables.values()) {
     const trace = before.get(table.name) ?? (renamed ? before.get(gone[0] ?? '') : undefined);
     if (trace === undefined) {
-      after.set(table.name, traceOf(table, true));
+      const made = traceOf(table, true);
+      // CREATE TABLE … AS fills what it makes.
+      for (const source of sourcesOf(accesses, before, table.name)) made.filledFrom.add(source);
+      after.set(table.name, made);
       continue;
     }
     const names = table.columns.map((column) => column.name);
@@ -106,7 +131,6 @@ function note(
   touched: Set<string>,
 ): void {
   const named = insertColumns(statement);
-  const read = new Set(accesses.filter((access) => access.kind === 'read').map((access) => access.table));
   for (const access of accesses) {
     const trace = traces.get(access.table);
     if (trace === undefined || access.kind === 'read') continue;
@@ -115,16 +139,16 @@ function note(
       for (const [name, column] of trace.columns) {
         if (named === undefined || named.has(name.toLowerCase())) column.written = true;
       }
-      if ([...read].some((table) => table !== access.table && traces.has(table))) trace.filled = true;
+      for (const source of sourcesOf(accesses, traces, access.table)) trace.filledFrom.add(source);
     }
     const updated = access.kind === 'update' ? trace.columns.get(access.column ?? '') : undefined;
     if (updated !== undefined) updated.written = true;
   }
 }
 
-function fail(migration: string, statement: SqlStatement, error: unknown): never {
+function fail(file: string, statement: SqlStatement, error: unknown): never {
   throw new UnshipError('migration-failed', {
-    happened: `${migration}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
+    happened: `${file}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
     done: 'it was tried on an empty copy of the schema; the database was not touched',
     cause: error,
   });
@@ -134,7 +158,7 @@ function fail(migration: string, statement: SqlStatement, error: unknown): never
  * Runs the statements on an empty copy of the live schema. Finds errors before anything live is touched, and
  * tells what they do. What depends on rows (a violated constraint) can't be told here and is no error.
  */
-export function dryRun(live: DatabaseSync, migration: string, statements: readonly SqlStatement[]): DryRun {
+export function dryRun(live: DatabaseSync, scripts: readonly Script[]): DryRun {
   const before = readSchema(live);
   const copy = memoryDatabase();
   try {
@@ -143,19 +167,22 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
     build(copy, before);
     let traces = new Map([...before.tables.values()].map((table) => [table.name, traceOf(table, false)]));
     const touched = new Set<string>();
-    for (const statement of statements) {
+    const all = scripts.flatMap(({ file, statements }) =>
+      statements.map((statement) => ({ file, statement })),
+    );
+    for (const { file, statement } of all) {
       const accesses: Access[] = [];
       watchStatements(copy, (access) => accesses.push(access));
       try {
         copy.exec(statement.text);
       } catch (error) {
-        if (resultCode(error) !== constraint) fail(migration, statement, error);
+        if (resultCode(error) !== constraint) fail(file, statement, error);
       } finally {
         unwatchStatements(copy);
       }
       note(statement, traces, accesses, touched);
       if (['CREATE', 'ALTER', 'DROP'].includes(keyword(statement.tokens[0]) ?? '')) {
-        traces = follow(statement, traces, readSchema(copy));
+        traces = follow(statement, traces, readSchema(copy), accesses);
       }
     }
     if (!canWatch(copy)) for (const name of before.tables.keys()) touched.add(name);
@@ -166,11 +193,7 @@ export function dryRun(live: DatabaseSync, migration: string, statements: readon
 }
 
 /** Runs the statements for real, in the caller's transaction. Throws `migration-failed` with the line. */
-export function runStatements(
-  database: DatabaseSync,
-  migration: string,
-  statements: readonly SqlStatement[],
-): void {
+export function runStatements(database: DatabaseSync, { file, statements }: Script): void {
   watchStatements(database, () => undefined);
   try {
     for (const statement of statements) {
@@ -178,7 +201,7 @@ export function runStatements(
         database.exec(statement.text);
       } catch (error) {
         throw new UnshipError('migration-failed', {
-          happened: `${migration}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
+          happened: `${file}, line ${statement.line}: ${messageOf(error)}: ${shorten(statement.text)}`,
           done: 'its transaction was taken back: nothing of it remains',
           cause: error,
         });

@@ -32,9 +32,9 @@ const allowedPragmas: ReadonlySet<string> = new Set([
 ]);
 const forbiddenStarts: ReadonlySet<string> = new Set(['ATTACH', 'DETACH', 'VACUUM']);
 
-function forbidden(migration: string, statement: SqlStatement, why: string): never {
+function forbidden(file: string, statement: SqlStatement, why: string): never {
   throw new UnshipError('migration-forbidden', {
-    happened: `${migration}, line ${statement.line}: ${why}: ${shorten(statement.text)}`,
+    happened: `${file}, line ${statement.line}: ${why}: ${shorten(statement.text)}`,
     done: 'nothing was changed',
   });
 }
@@ -44,30 +44,29 @@ export function shorten(text: string): string {
   return line.length > 100 ? `${line.slice(0, 99)}…` : line;
 }
 
-function checkStatement(migration: string, statement: SqlStatement): void {
+function checkStatement(file: string, statement: SqlStatement): void {
   const first = keyword(statement.tokens[0]) ?? '';
   if (controlsTransaction(statement)) {
     forbidden(
-      migration,
+      file,
       statement,
       'it begins or ends a transaction in the middle, so it could not be taken back',
     );
   }
-  if (forbiddenStarts.has(first)) forbidden(migration, statement, `${first} can not run in a migration`);
+  if (forbiddenStarts.has(first)) forbidden(file, statement, `${first} can not run in a migration`);
   if (first === 'PRAGMA') {
     const name = identifier(statement.tokens[statement.tokens[2]?.text === '.' ? 3 : 1])?.toLowerCase() ?? '';
-    if (!allowedPragmas.has(name))
-      forbidden(migration, statement, `PRAGMA ${name} is not allowed in a migration`);
+    if (!allowedPragmas.has(name)) forbidden(file, statement, `PRAGMA ${name} is not allowed in a migration`);
   }
   if (statement.tokens.some((token) => keyword(token) === 'LOAD_EXTENSION')) {
-    forbidden(migration, statement, 'extensions are not loaded in a migration');
+    forbidden(file, statement, 'extensions are not loaded in a migration');
   }
   if (
     statement.tokens.some(
       (token) => identifier(token)?.toLowerCase().startsWith('_unship') && token.kind !== 'string',
     )
   ) {
-    forbidden(migration, statement, 'tables of unship are not for migrations');
+    forbidden(file, statement, 'tables of unship are not for migrations');
   }
 }
 
@@ -75,12 +74,12 @@ function checkStatement(migration: string, statement: SqlStatement): void {
  * The statements that a migration runs, a BEGIN and COMMIT around all of them left out: it always runs in a
  * transaction. Throws `migration-forbidden` for what may not or can not run in one.
  */
-export function migrationStatements(migration: string, sql: string): readonly SqlStatement[] {
+export function migrationStatements(file: string, sql: string): readonly SqlStatement[] {
   let statements = splitStatements(sql);
   const first = keyword(statements[0]?.tokens[0]);
   const last = keyword(statements.at(-1)?.tokens[0]);
   if (first === 'BEGIN' && (last === 'COMMIT' || last === 'END')) statements = statements.slice(1, -1);
-  for (const statement of statements) checkStatement(migration, statement);
+  for (const statement of statements) checkStatement(file, statement);
   return statements;
 }
 

@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { UnshipError } from '../../domain/errors.ts';
 import type { Migration } from '../../domain/migrations/migration-files.ts';
@@ -6,30 +7,18 @@ import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArchiveRecord, ArchiveWriter } from './archive.ts';
 import { beginWrite, encodingOf, openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
+import { downScript } from './down-script.ts';
+import type { Script } from './dry-run.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
-import { type LoadedArchive, loadArchive } from './give-back.ts';
-import { migrationStatements } from './guard-statements.ts';
-import { commit, recordOf, withScratch } from './migration-work.ts';
+import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
+import { archiveSubject, commit, recordOf, withScratch } from './migration-work.ts';
 import { replayFromBackup } from './replay.ts';
 import { runTransition } from './transition.ts';
 
-function downStatements(migration: Migration): ReturnType<typeof migrationStatements> {
-  if (migration.down === null || migration.declared.has('restore-only')) {
-    throw new UnshipError('no-down-migration', {
-      happened:
-        migration.down === null
-          ? `${migration.name} has no down migration`
-          : `${migration.name} is marked restore-only`,
-      done: 'nothing was changed',
-    });
-  }
-  return migrationStatements(migration.name, migration.down);
-}
-
 interface DownStep {
   readonly migration: Migration;
-  readonly statements: ReturnType<typeof migrationStatements>;
+  readonly script: Script;
   readonly mark: string | null;
   readonly back: LoadedArchive | null;
 }
@@ -42,12 +31,16 @@ function resultOfEarlierDowns(
   const archives = versions.flatMap((version) => core.archives.of(version, 'down')[0] ?? []);
   const sum = (read: (record: ArchiveRecord) => number): number =>
     archives.reduce((total, archive) => total + read(archive.record), 0);
+  const withholding = archives.find(({ record }) => (record.withheld ?? 0) > 0 && record.recordedIn != null);
   const holding = archives.find((archive) => archive.record.archived > 0);
   return {
     givenBack: sum((record) => record.givenBack),
     keptEdits: sum((record) => record.keptEdits),
     archived: sum((record) => record.archived),
     archive: holding?.file ?? null,
+    withheld: sum((record) => record.withheld ?? 0),
+    withheldIn:
+      withholding === undefined ? null : join(core.archives.folder, withholding.record.recordedIn ?? ''),
   };
 }
 
@@ -66,7 +59,7 @@ async function takeBack(
     raiseFence(database, context.fence);
     ensureEpoch(database);
     const epoch = rowidEpoch(database);
-    for (const { migration, statements, mark, back } of steps) {
+    for (const { migration, script, mark, back } of steps) {
       const ledger = ledgerFor(core, database, migration.format);
       const stillThere = ledger.applied(database, known).includes(migration.version);
       if (!stillThere || ledger.mark(database, migration.version) !== mark) {
@@ -75,12 +68,18 @@ async function takeBack(
           done: 'nothing was changed',
         });
       }
-      const writer = core.archives.create(request.release, migration.version, 'down', encodingOf(database));
+      const writer = core.archives.create(
+        archiveSubject(context, core, request, migration, 'down'),
+        encodingOf(database),
+      );
       writers.push(writer);
-      const transition = { name: migration.name, statements, back, epoch, archive: writer.database };
+      const transition = { script, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
       ledger.remove(database, migration.version, known);
-      const extra = { mark: null, epoch, at: context.runtime.clock.now() };
+      const record = back?.archive.file ?? null;
+      const recordedIn =
+        record !== null && dirname(record) === core.archives.folder ? basename(record) : null;
+      const extra = { mark: null, epoch, at: context.runtime.clock.now(), recordedIn };
       publish.push(() => writer.publish(recordOf(core, request, migration, 'down', result, extra)));
     }
     context.runtime.faults.point('sqlite.migrate-down.ran');
@@ -110,7 +109,7 @@ export async function migrateDown(
     const applied = ledgerNow.applied(database, known);
     const open = wanted.filter((migration) => applied.includes(migration.version));
     if (open.length === 0) return;
-    const texts = open.map((migration) => ({ migration, statements: downStatements(migration) }));
+    const texts = open.map((migration) => ({ migration, script: downScript(migration) }));
     requireSpace(core.folder, liveBytes(core), 'archiving what the down migrations drop');
     const recorded = open.map(({ version }) =>
       core.archives.ofLive(version, ledgerNow.mark(database, version)),
@@ -118,11 +117,11 @@ export async function migrateDown(
     using replay = recorded.includes(undefined)
       ? await replayFromBackup(context, core, open, applied)
       : undefined;
-    const steps = texts.map(({ migration, statements }, at): DownStep => {
+    const steps = texts.map(({ migration, script }, at): DownStep => {
       const mark = ledgerNow.mark(database, migration.version);
       const archive = recorded[at] ?? replay?.archives.get(migration.version);
       const back = archive === undefined ? null : loadArchive(database, archive, `back${at}`, true);
-      return { migration, statements, mark, back };
+      return { migration, script, mark, back };
     });
     await takeBack(context, core, request, database, steps, known);
   });

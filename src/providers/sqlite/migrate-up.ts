@@ -1,4 +1,4 @@
-import type { Migration } from '../../domain/migrations/migration-files.ts';
+import { fileOf, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { MigrationRequest } from '../../surfaces/database/database.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArchiveWriter } from './archive.ts';
@@ -7,7 +7,14 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
 import { migrationStatements } from './guard-statements.ts';
-import { archiveOfLastDown, commit, recordOf, requireReferences, withScratch } from './migration-work.ts';
+import {
+  archiveOfLastDown,
+  archiveSubject,
+  commit,
+  recordOf,
+  requireReferences,
+  withScratch,
+} from './migration-work.ts';
 import { runTransition } from './transition.ts';
 
 async function applyOne(
@@ -17,7 +24,8 @@ async function applyOne(
   migration: Migration,
   known: readonly string[],
 ): Promise<void> {
-  const statements = migrationStatements(migration.name, migration.up);
+  const file = fileOf(migration, 'up');
+  const script = { file, statements: migrationStatements(file, migration.up) };
   await withScratch(core, async (database) => {
     const ledger = ledgerFor(core, database, migration.format);
     const isApplied = (): boolean => ledger.applied(database, known).includes(migration.version);
@@ -33,8 +41,11 @@ async function applyOne(
       raiseFence(database, context.fence);
       ensureEpoch(database);
       const epoch = rowidEpoch(database);
-      writer = core.archives.create(request.release, migration.version, 'up', encodingOf(database));
-      const transition = { name: migration.name, statements, back, epoch, archive: writer.database };
+      writer = core.archives.create(
+        archiveSubject(context, core, request, migration, 'up'),
+        encodingOf(database),
+      );
+      const transition = { script, back, epoch, archive: writer.database };
       const result = await runTransition(context, database, transition);
       context.runtime.faults.point('sqlite.migrate-up.ran');
       requireReferences(core, database, migration);

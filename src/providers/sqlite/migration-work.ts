@@ -7,12 +7,12 @@ import type { Migration } from '../../domain/migrations/migration-files.ts';
 import { normalizeSql, tokenize } from '../../domain/migrations/sql-statements.ts';
 import type { MigrationRequest } from '../../surfaces/database/database.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
-import type { ArchiveRecord, Direction } from './archive.ts';
+import type { ArchiveRecord, ArchiveSubject, Direction } from './archive.ts';
 import { attach, explainError, openDatabase, rollBack, whileBusy } from './connection.ts';
 import type { Core } from './core.ts';
 import { danglingReferences } from './dry-run.ts';
 import { ensureFolder, removeDatabase } from './files.ts';
-import { type LoadedArchive, loadArchive } from './give-back.ts';
+import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { scratch } from './rows.ts';
 import type { TransitionResult } from './transition.ts';
 
@@ -59,13 +59,24 @@ function upChecksum(core: Core, migration: Migration): string {
   return core.environment.runtime.digest(normalizeSql(tokenize(migration.up)));
 }
 
+export function archiveSubject(
+  context: WorkContext,
+  core: Core,
+  request: MigrationRequest,
+  migration: Migration,
+  direction: Direction,
+): ArchiveSubject {
+  const attempt = core.environment.runtime.digest(context.idempotencyKey).slice(0, 12);
+  return { release: request.release, version: migration.version, direction, attempt };
+}
+
 export function recordOf(
   core: Core,
   request: MigrationRequest,
   migration: Migration,
   direction: Direction,
   result: TransitionResult,
-  extra: Pick<ArchiveRecord, 'mark' | 'epoch' | 'at'>,
+  extra: Pick<ArchiveRecord, 'mark' | 'epoch' | 'at' | 'recordedIn'>,
 ): ArchiveRecord {
   return {
     schema: 'unship.archive/1',

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { UnshipError } from '../../domain/errors.ts';
+import { isUnshipError, UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts, DataAtRisk, DatabaseFacts, MigrationFacts } from '../../domain/facts.ts';
 import { readDatabaseArtifact } from '../../domain/facts.ts';
 import { classifyMigration } from '../../domain/migrations/compatibility.ts';
@@ -9,6 +9,7 @@ import { listBackups, readBackup, requireWriteAheadLog, verifyBackup } from './b
 import { openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { countDownRisk } from './down-risk.ts';
+import { whyDownFails } from './down-script.ts';
 import { checksumOf, withScratch } from './migration-work.ts';
 import { backupBefore } from './replay.ts';
 import { baselineFor } from './restore.ts';
@@ -72,6 +73,7 @@ function factsOfMigration(
   migration: Migration,
   applied: readonly string[],
   backups: readonly BackupFacts[],
+  broken: ReturnType<typeof whyDownFails>,
 ): MigrationFacts {
   const classification = classifyMigration(migration);
   const restoreOnly = migration.declared.has('restore-only');
@@ -80,6 +82,7 @@ function factsOfMigration(
     name: migration.name,
     checksum: checksumOf(core, migration),
     down: restoreOnly ? 'restore-only' : migration.down === null ? 'missing' : 'written',
+    ...(broken?.version === migration.version ? { downFails: broken.reason } : {}),
     ...classification,
     preImages: preImagesOf(core, database, migration, classification.changesRows.holds, applied, backups),
   };
@@ -98,20 +101,34 @@ function surplusOf(core: Core, query: Query, applied: readonly string[]): readon
   return [];
 }
 
+/** Undefined when the backup can't be read: that ends this way back, and must not hide the others. */
+async function restoreRiskOf(
+  context: LookContext,
+  core: Core,
+  backup: string,
+): Promise<DataAtRisk | undefined> {
+  try {
+    return await countRestoreRisk(context, core, backup);
+  } catch (error) {
+    if (!isUnshipError(error)) throw error;
+    return undefined;
+  }
+}
+
 async function countRisk(
   context: LookContext,
   core: Core,
-  texts: ReadonlyMap<string, Migration>,
-  surplus: readonly string[],
+  open: readonly Migration[],
   applied: readonly string[],
+  downRuns: boolean,
 ): Promise<DatabaseFacts['measurements']['risk']> {
-  const open = surplus.flatMap((version) => texts.get(version) ?? []);
-  if (open.length === 0 || open.length < surplus.length) return {};
+  if (open.length === 0) return {};
   const backup = backupBefore(core, open, applied);
-  const restore = backup === undefined ? undefined : await countRestoreRisk(context, core, backup.id);
+  const restore = backup === undefined ? undefined : await restoreRiskOf(context, core, backup.id);
   const written =
     restore === undefined ? null : new Map(restore.tables.map((table) => [table.table, table.lost]));
-  if (open.some((migration) => migration.down === null)) return restore === undefined ? {} : { restore };
+  if (!downRuns || open.some((migration) => migration.down === null))
+    return restore === undefined ? {} : { restore };
   const down = await withScratch(core, async (database) => {
     const ledger = ledgerFor(core, database);
     const steps = open.map((migration) => ({
@@ -158,19 +175,26 @@ export async function observe(context: LookContext, core: Core, query: Query): P
   const atCommit = query.commit === undefined ? [] : await core.texts.at(query.commit);
   const bytes = liveBytes(core);
   const counted = query.countRisk || bytes <= countAlwaysBytes;
-  const surplus = query.countRisk ? surplusOf(core, query, applied) : [];
+  const surplus = surplusOf(core, query, applied);
+  const open = surplus.flatMap((version) => texts.get(version) ?? []);
+  const broken = open.length === surplus.length ? whyDownFails(context, database, open) : null;
   return {
     kind: 'database',
     fingerprint: fingerprintOf(core, database),
     applied,
     pending: atCommit.map((migration) => migration.version).filter((version) => !inLedger.has(version)),
-    migrations: migrations.map((migration) => factsOfMigration(core, database, migration, applied, backups)),
+    migrations: migrations.map((migration) =>
+      factsOfMigration(core, database, migration, applied, backups, broken),
+    ),
     backups,
     capabilities: { restore: canRestore(core), salvage: false },
     measurements: {
       bytes,
       rows: counted ? countRows(database, readSchema(database)) : {},
-      risk: query.countRisk ? await countRisk(context, core, texts, surplus, applied) : {},
+      risk:
+        query.countRisk && open.length === surplus.length
+          ? await countRisk(context, core, open, applied, broken === null)
+          : {},
       // As measured on two busy cores, when every row was rewritten: 20 MB are archived and given back in
       // 2.5 s, counted and overwritten by a restore in 0.7 s. The safety backup blocks nobody.
       blockedMs: { 'migrate-down': Math.ceil(20 + bytes / 8000), restore: Math.ceil(20 + bytes / 30_000) },

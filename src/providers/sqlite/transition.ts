@@ -1,18 +1,19 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { SqlStatement } from '../../domain/migrations/sql-statements.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import type { ArchivedTable } from './archive.ts';
 import { breathe } from './connection.ts';
 import { correspond, relevantChanges } from './correspondence.ts';
-import { dryRun, runStatements } from './dry-run.ts';
-import { giveBack, judge, type LoadedArchive, tablesToWrite } from './give-back.ts';
+import { dryRun, runStatements, type Script } from './dry-run.ts';
+import { foresee } from './foresight.ts';
+import { giveBack } from './give-back.ts';
+import { judge } from './judge.ts';
+import { type LoadedArchive, tablesToWrite } from './loaded-archive.ts';
 import { recordChanges, takeSnapshots } from './record.ts';
 import { readSchema } from './schema.ts';
 
 /** One migration in one direction, to be run inside the caller's transaction. */
 export interface Transition {
-  readonly name: string;
-  readonly statements: readonly SqlStatement[];
+  readonly script: Script;
   /** What the opposite direction overwrote when it ran last, to be given back. */
   readonly back: LoadedArchive | null;
   readonly epoch: string | null;
@@ -25,6 +26,7 @@ export interface TransitionResult {
   readonly archived: number;
   readonly givenBack: number;
   readonly keptEdits: number;
+  readonly withheld: number;
 }
 
 /**
@@ -37,20 +39,22 @@ export async function runTransition(
   database: DatabaseSync,
   transition: Transition,
 ): Promise<TransitionResult> {
-  const { name, statements, back, epoch, archive } = transition;
-  const run = dryRun(database, name, statements);
+  const { script, back, epoch, archive } = transition;
+  const run = dryRun(database, [script]);
   const changes = correspond(run);
   const alsoWritten = back === null ? new Set<string>() : tablesToWrite(back);
   const relevant = relevantChanges(changes, run.touched, alsoWritten);
   const snapshots = await takeSnapshots(context, database, run.before, relevant);
   if (back !== null) judge(database, run.before, back, epoch);
+  const foresight =
+    back === null ? null : await foresee(context, database, run.before, script, back, changes, epoch);
   await breathe(context);
-  runStatements(database, name, statements);
+  runStatements(database, script);
   await breathe(context);
   const returned =
-    back === null
-      ? { givenBack: 0, keptEdits: 0 }
-      : await giveBack(context, database, readSchema(database), back, changes, epoch);
+    back === null || foresight === null
+      ? { givenBack: 0, keptEdits: 0, withheld: 0 }
+      : await giveBack(context, database, readSchema(database), back, changes, epoch, foresight);
   const after = readSchema(database);
   const recorded = await recordChanges(context, database, after, snapshots, changes, archive);
   return { ...recorded, ...returned };

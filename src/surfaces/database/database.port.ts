@@ -18,6 +18,10 @@ export interface MigrateDownResult {
   readonly archived: number;
   /** File that holds what was archived; null when there was nothing. */
   readonly archive: string | null;
+  /** Recorded values and rows that the migration had overwritten or deleted and that found no place again. */
+  readonly withheld: number;
+  /** File that holds those; null when there are none, or when only a backup has them. */
+  readonly withheldIn: string | null;
   readonly fingerprint: string;
 }
 

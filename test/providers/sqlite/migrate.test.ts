@@ -108,13 +108,13 @@ test('what a down computes from an edited row is newer than the archive', async 
     up: `ALTER TABLE p ADD COLUMN name TEXT; UPDATE p SET name = first || ' ' || last;
       ALTER TABLE p DROP COLUMN first; ALTER TABLE p DROP COLUMN last`,
     down: `ALTER TABLE p ADD COLUMN first TEXT; ALTER TABLE p ADD COLUMN last TEXT;
-      UPDATE p SET first = substr(name, 1, instr(name, ' ') - 1), last = 'computed'; ALTER TABLE p DROP COLUMN name`,
+      UPDATE p SET first = substr(name, 1, instr(name, ' ') - 1), last = substr(name, instr(name, ' ') + 1); ALTER TABLE p DROP COLUMN name`,
   });
   await work.up();
   world.application.exec(`UPDATE p SET name = 'Zoe Q' WHERE id = 1`);
   await work.down();
   assert.deepEqual(work.rows('SELECT * FROM p ORDER BY id'), [
-    { id: 1, first: 'Zoe', last: 'computed' },
+    { id: 1, first: 'Zoe', last: 'Q' },
     { id: 2, first: 'Bo', last: 'X Y' },
   ]);
 });
@@ -172,8 +172,9 @@ test('rowids are not trusted after a VACUUM', async () => {
   await work.down();
   // Rows 2 and 3 are called 1 and 2 now: giving back by number would exchange their values.
   assert.deepEqual(work.rows('SELECT v FROM t'), [{ v: 'same' }, { v: 'same' }]);
+  const archives = readdirSync(join(world.root, 'state', 'archives'));
   assert.ok(
-    existsSync(join(world.root, 'state', 'archives', 'r2-1.up.db')),
+    archives.some((name) => /^r2-1\.\w+\.up\.db$/.test(name)),
     'the values are still in the archive',
   );
 });
@@ -217,7 +218,7 @@ test("a BEGIN and COMMIT around a whole migration are its author's habit, and `t
   const request = { release: 'r3', commit, versions: ['2'] } as const;
   await assert.rejects(
     world.port.migrateUp(contextOf('x'), request),
-    refused('migration-failed', /2_x, line 3.*nope/),
+    refused('migration-failed', /2_x\.sql, line 3.*nope/),
   );
   assert.deepEqual(work.rows('SELECT v FROM t'), [{ v: 'a' }]);
 });

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseArtifact } from '../../../src/domain/facts.ts';
+import type { Release, ReleaseId } from '../../../src/domain/release.ts';
 import type { Runtime } from '../../../src/domain/runtime.ts';
 import { createSqlite } from '../../../src/providers/sqlite/index.ts';
 import type { SqliteOptions } from '../../../src/providers/sqlite/options.ts';
@@ -45,6 +47,15 @@ export class Commits {
       ...{ resolve: unused, checkout: unused, contains: unused, subject: unused },
     };
   }
+}
+
+/** A release that left this behind in the database. */
+export function release(id: ReleaseId, artifact: DatabaseArtifact): Release {
+  const vault = { kind: 'database', commit: '', artifact: { ...artifact }, label: '', since: id } as const;
+  return {
+    ...{ id, createdAt: 0, createdBy: 'test', commit: '', deployment: 'live', health: 'good' },
+    ...{ surfaces: { vault }, configurationHash: '' },
+  };
 }
 
 export const runtime: Runtime = {
