@@ -86,6 +86,16 @@ export function findRelease(history: History, id: ReleaseId): Release | undefine
   return history.releases.find((release) => release.id === id);
 }
 
+/** Every commit that it is made of, each once: the one asked for, and those of surfaces that were carried over. */
+export function commitsOf(release: Release): readonly string[] {
+  const commits = [release.commit, ...Object.values(release.surfaces).map((surface) => surface.commit)];
+  return [...new Set(commits)].filter((commit) => commit !== '');
+}
+
+export function isMadeOf(release: Release, commit: string): boolean {
+  return commitsOf(release).includes(commit);
+}
+
 /** A commit is quarantined while no fix has lifted it. */
 export function isQuarantined(history: History, commit: string): QuarantinedCommit | undefined {
   return history.quarantine.find((entry) => entry.commit === commit && entry.fixedBy === undefined);

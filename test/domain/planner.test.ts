@@ -400,8 +400,40 @@ describe('undoing a rollback', () => {
       only: null,
       replaced: null,
       restored: null,
-      before: { from: 'live', to: 'rolled-back' },
+      before: {
+        releases: {
+          r2: { deployment: 'live', health: 'good' },
+          r3: { deployment: 'rolled-back', health: 'bad' },
+        },
+        quarantine: after.quarantine,
+      },
+      restores: null,
       reason: 'undo',
+    });
+  });
+
+  test('of an undo carries what that one forgave, and says that the commit is quarantined again', () => {
+    const undone = vaultHistory({ deployment: 'live' }, { deployment: 'superseded' });
+    const restores = {
+      releases: {
+        r2: { deployment: 'live', health: 'good' },
+        r3: { deployment: 'rolled-back', health: 'bad' },
+      },
+      quarantine: after.quarantine,
+    } as const;
+    const request = { kind: 'undo', run: 2, to: 'r2', reason: 'undo', restores } as const;
+    const plan = planUndo(undone, seen(), vaultPolicy(), request);
+    assert.ok(!isRefusal(plan));
+    const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
+    assert.equal(record?.title, `record r2 as live, quarantine ${bad.slice(0, 7)} again`);
+    const input = record?.input as { readonly before: unknown; readonly restores: unknown };
+    assert.deepEqual(input.restores, restores);
+    assert.deepEqual(input.before, {
+      releases: {
+        r3: { deployment: 'live', health: 'unproven' },
+        r2: { deployment: 'superseded', health: 'good' },
+      },
+      quarantine: [],
     });
   });
 

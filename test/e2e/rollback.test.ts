@@ -101,6 +101,28 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     await requireServed(world, 'r1', 'v1');
   });
 
+  it('whose undo is undone takes the bad commit away again, and it cannot be released', async (context) => {
+    const { world, bad } = await givenTwoReleases(context, program);
+    await world.expect(0, ['rollback', '--yes', '-m', 'it loses entries']);
+    const states = (): unknown =>
+      world.releases().map(({ id, deployment, health }) => [id, deployment, health]);
+    const rolledBack = states();
+    await world.expect(0, ['undo', '--yes']);
+    await requireServed(world, 'r2', 'v2');
+    const again = await world.run(['undo', '--yes']);
+    requireExit(again, 0);
+    await requireServed(world, 'r1', 'v1');
+    assert.deepEqual(states(), rolledBack);
+    assert.deepEqual(world.quarantined(), [bad]);
+    assert.match(flat(await world.run(['quarantine', 'list'])), /it loses entries/);
+    requireExit(await world.run(['release', '--yes']), 3, 'quarantined');
+    await requireServed(world, 'r1', 'v1');
+    // Undone once more, it is what it was after the first undo.
+    await world.expect(0, ['undo', '--yes']);
+    await requireServed(world, 'r2', 'v2');
+    assert.deepEqual(world.quarantined(), []);
+  });
+
   it('is not stopped by a missing secret of a channel, and says that nobody was told', async (context) => {
     const channel = { provider: 'slack', options: { webhook: { $secret: 'HOOK' } } };
     const { world } = await givenTwoReleases(context, program, {

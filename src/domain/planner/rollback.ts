@@ -3,8 +3,10 @@ import type { Json } from '../json.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, PlanKind, Refusal, Step } from '../plan.ts';
 import {
+  commitsOf,
   findRelease,
   type History,
+  isMadeOf,
   isQuarantined,
   lastGoodRelease,
   liveRelease,
@@ -23,7 +25,7 @@ import {
   movementSteps,
   retireSteps,
 } from './movement.ts';
-import type { Policy, RollbackRequest, UndoRequest } from './request.ts';
+import type { Before, Policy, RollbackRequest, UndoRequest } from './request.ts';
 import { collectMoves, type Moves, schemaLabel } from './rollback-moves.ts';
 
 export { schemaLabel } from './rollback-moves.ts';
@@ -38,8 +40,7 @@ export function currentRelease(history: History): Release | undefined {
 
 /** The quarantine of any commit that the release is made of. */
 function quarantineOf(history: History, release: Release): QuarantinedCommit | undefined {
-  const commits = [release.commit, ...Object.values(release.surfaces).map((surface) => surface.commit)];
-  return commits.flatMap((commit) => (commit === '' ? [] : (isQuarantined(history, commit) ?? [])))[0];
+  return commitsOf(release).flatMap((commit) => isQuarantined(history, commit) ?? [])[0];
 }
 
 function chooseTarget(history: History, from: Release, request: RollbackRequest): Release | Refusal {
@@ -114,21 +115,44 @@ function picked(
   );
 }
 
-function json(surfaces: Release['surfaces']): Json {
-  return surfaces as unknown as Json;
+function json(value: Release['surfaces'] | Before): Json {
+  return value as unknown as Json;
+}
+
+/** Where both stand now: the record that follows would lose it, and whoever undoes the run needs it. */
+function before(history: History, from: Release, to: Release): Before {
+  const commits = [from, to].flatMap(commitsOf);
+  return {
+    releases: Object.fromEntries(
+      [from, to].map(({ id, deployment, health }) => [id, { deployment, health }]),
+    ),
+    quarantine: history.quarantine.filter(
+      (entry) => entry.fixedBy === undefined && commits.includes(entry.commit),
+    ),
+  };
 }
 
 function recordTitle(
   from: Release,
   to: Release,
-  kind: PlanKind,
-  only: readonly string[] | undefined,
-  quarantine: boolean,
+  context: {
+    readonly kind: PlanKind;
+    readonly only: readonly string[] | undefined;
+    readonly quarantine: boolean;
+    readonly restores: Before | undefined;
+  },
 ): string {
-  if (only !== undefined)
-    return `record ${only.join(', ')} of ${from.id} as taken ${kind === 'undo' ? 'forward' : 'back'}`;
+  const { kind, only, restores } = context;
+  if (only !== undefined) {
+    const isForward = (kind === 'undo') === (restores === undefined);
+    return `record ${only.join(', ')} of ${from.id} as taken ${isForward ? 'forward' : 'back'}`;
+  }
+  if (restores !== undefined) {
+    const again = restores.quarantine.map((entry) => shortCommit(entry.commit)).join(', ');
+    return `record ${to.id} as live${again === '' ? '' : `, quarantine ${again} again`}`;
+  }
   if (kind === 'undo') return `record ${to.id} as live, lift its quarantine`;
-  return quarantine
+  return context.quarantine && !isMadeOf(to, from.commit)
     ? `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`
     : `record ${to.id} as live`;
 }
@@ -145,6 +169,8 @@ function aftermath(
     readonly kind: PlanKind;
     readonly quarantine: boolean;
     readonly only: readonly string[] | undefined;
+    readonly before: Before;
+    readonly restores: Before | undefined;
     readonly reason: string;
     readonly policy: Policy;
   },
@@ -152,7 +178,7 @@ function aftermath(
   const { only } = context;
   const record = step({
     action: 'unship.record-rollback',
-    title: recordTitle(from, to, context.kind, only, context.quarantine),
+    title: recordTitle(from, to, context),
     input: {
       from: from.id,
       to: to.id,
@@ -162,7 +188,8 @@ function aftermath(
       // What a limited rollback writes over: the way back to it. The record itself would lose it.
       replaced: only === undefined ? null : json(picked(from.surfaces, only)),
       restored: only === undefined ? null : json(picked(to.surfaces, only)),
-      before: { from: from.deployment, to: to.deployment },
+      before: json(context.before),
+      restores: context.restores === undefined ? null : json(context.restores),
       reason: context.reason,
     },
     after: context.moved,
@@ -206,6 +233,7 @@ function aftermath(
 }
 
 function planMove(
+  history: History,
   from: Release,
   to: Release,
   facts: Facts,
@@ -270,6 +298,8 @@ function planMove(
       kind: request.kind,
       quarantine: request.kind === 'rollback' && request.quarantine !== false,
       only: request.only,
+      before: before(history, from, to),
+      restores: request.kind === 'undo' ? request.restores : undefined,
       reason: request.reason,
       policy,
     }),
@@ -321,7 +351,7 @@ export function planRollback(
       'unship releases',
     );
   }
-  return planMove(from, to, facts, policy, request);
+  return planMove(history, from, to, facts, policy, request);
 }
 
 /** Brings back what a rollback took away. Quarantine does not stop it: a person asked for exactly this release. */
@@ -347,7 +377,7 @@ export function planUndo(
     // A limited rollback left the release in place: its surfaces alone come back.
     const only = Object.keys(request.replaced).sort();
     const whole = { ...from, surfaces: { ...from.surfaces, ...request.replaced } };
-    if (to.id === from.id) return planMove(from, whole, facts, policy, { ...request, only });
+    if (to.id === from.id) return planMove(history, from, whole, facts, policy, { ...request, only });
     return refuse(
       'plan-stale',
       `${from.id} followed ${to.id}`,
@@ -357,5 +387,5 @@ export function planUndo(
   }
   if (to.id === from.id)
     return refuse('already-there', `${to.id} is what is live`, ['another run to undo'], 'unship runs');
-  return planMove(from, to, facts, policy, request);
+  return planMove(history, from, to, facts, policy, request);
 }
