@@ -114,7 +114,8 @@ export class RunningApplication implements Application {
     const { store, surfaces, policy, runtime } = this.#parts;
     const make = async (): Promise<Plan | Refusal> => {
       const history = await store.planningHistory(request.to);
-      const query = { releases: releasesInQuestion(history, request.to), countRisk: request.countRisk };
+      const releases = releasesInQuestion(history, request.to, request.only);
+      const query = { releases, countRisk: request.countRisk };
       const { facts, failures } = await observe(surfaces, query, runtime);
       const plan = planRollback(history, facts, policy, {
         kind: 'rollback',

@@ -5,10 +5,10 @@ import { currentRelease } from '../domain/planner/rollback.ts';
 import {
   findRelease,
   type History,
-  lastGoodRelease,
   liveRelease,
   type Release,
   type ReleaseId,
+  wayBackFrom,
 } from '../domain/release.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import { timeLimit } from '../domain/time-limit.ts';
@@ -46,13 +46,17 @@ export async function observe(
 }
 
 /** The releases that a plan can come from or go to: looking at more would only cost time. */
-export function releasesInQuestion(history: History, target: ReleaseId | undefined): readonly Release[] {
+export function releasesInQuestion(
+  history: History,
+  target: ReleaseId | undefined,
+  only?: readonly string[],
+): readonly Release[] {
   const current = currentRelease(history);
   const candidates = [
     current,
     liveRelease(history),
     target === undefined ? undefined : findRelease(history, target),
-    current === undefined ? undefined : lastGoodRelease(history, current.id),
+    current === undefined ? undefined : wayBackFrom(history, current, only),
   ];
   const unique = new Map(
     candidates.flatMap((release) => (release === undefined ? [] : [[release.id, release]])),

@@ -65,6 +65,21 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     assert.match(flat(await world.run(['quarantine', 'list'])), /slow pages/);
   });
 
+  it('passes over the same commit, released again and found good twice', async (context) => {
+    const { world } = await givenTwoReleases(context, program);
+    const again = await world.run(['release', '--yes']);
+    requireExit(again, 0);
+    assert.match(
+      flat(again),
+      /r3 is the same code as r2 \([0-9a-f]{7}\): a rollback goes to what was before both/,
+    );
+    const named = await world.run(['plan', 'r2']);
+    assert.match(flat(named), /r2 is the same code as r3/);
+    requireExit(await world.run(['rollback', '--yes']), 0);
+    await requireServed(world, 'r1', 'v1');
+    requireExit(await world.run(['release', '--yes']), 3, 'quarantined');
+  });
+
   it('refuses what it does not know and what is no longer so', async (context) => {
     const { world } = await givenTwoReleases(context, program);
     requireExit(await world.run(['rollback', 'r99', '--yes']), 2, 'unknown-release');

@@ -3,17 +3,20 @@ import type { Json } from '../json.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, PlanKind, Refusal, Step } from '../plan.ts';
 import {
+  alreadyBackAt,
   commitsOf,
   findRelease,
   type History,
   isMadeOf,
   isQuarantined,
+  isSameCode,
   lastGoodRelease,
   liveRelease,
   type QuarantinedCommit,
   type Release,
   releaseNumber,
   type SurfaceRelease,
+  wayBackFrom,
 } from '../release.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
@@ -86,20 +89,41 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
       'already-there',
       `${from.id} is live since ${rolledBackOver.id} was rolled back`,
       ['the name of the release to go to'],
-      'to go back further, name it: unship rollback rN (see unship releases)',
+      nameIt,
     );
   }
   const live = liveRelease(history);
   // Taking a half-finished release back means what serves now, proven or not, as long as it is not known to be bad.
   const stands = live !== undefined && live.health !== 'bad' && quarantineOf(history, live) === undefined;
   if (from.deployment === 'pending' && stands) return live;
-  const target = lastGoodRelease(history, from.id);
-  if (target !== undefined) return target;
+  const isBackAt = alreadyBackAt(history, from, request.only);
+  if (isBackAt !== undefined) {
+    return refuse(
+      'already-there',
+      `${from.id} is made of what ${isBackAt.id} is made of: a rollback would change no code`,
+      ['the name of the release to go to'],
+      nameIt,
+    );
+  }
+  return wayBackFrom(history, from, request.only) ?? noTarget(history, from);
+}
+
+const nameIt = 'to go back further, name it: unship rollback rN (see unship releases)';
+
+function noTarget(history: History, from: Release): Refusal {
+  const same = lastGoodRelease(history, from.id);
+  const isFirst = releaseNumber(from.id) === 1;
   return refuse(
     'no-target',
-    `no release before ${from.id} has proven good`,
+    isFirst
+      ? `${from.id} is the first release: there is nothing to go back to yet`
+      : same === undefined
+        ? `no release before ${from.id} has proven good`
+        : `no good release before ${from.id} is of other code: ${same.id} has the same commits`,
     ['a last good release'],
-    'name one you trust: unship rollback rN (see unship releases)',
+    isFirst
+      ? 'release a fix: unship release; from the second release on there is a way back'
+      : 'name one you trust: unship rollback rN (see unship releases)',
   );
 }
 
@@ -322,6 +346,9 @@ function planMove(
       warnings: [
         ...moves.warnings,
         ...(to.health === 'good' || request.kind === 'undo' ? [] : [`${to.id} has not proven good`]),
+        ...(request.kind === 'rollback' && isSameCode(from, to, request.only)
+          ? [sameCodeWarning(from, to)]
+          : []),
         ...holdWarnings(order, moves.webs),
       ],
       blockedWritesMs: movement.blockedWritesMs,
@@ -329,6 +356,11 @@ function planMove(
     facts,
     policy,
   );
+}
+
+function sameCodeWarning(from: Release, to: Release): string {
+  const commit = shortCommit(to.commit);
+  return `${to.id} is the same code as ${from.id}${commit === '' ? '' : ` (${commit})`}: what is wrong with the one is wrong with the other`;
 }
 
 /** Takes the current release back. Total: every combination of facts gives a plan or a refusal that names what is missing. */
