@@ -349,7 +349,7 @@ export class RunningApplication implements Application {
   }
 
   async doctor(): Promise<DoctorReport> {
-    const { doctorReport } = await load.reports();
+    const { doctorReport } = await load.doctor();
     return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 

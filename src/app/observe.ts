@@ -13,6 +13,7 @@ import {
 import type { Runtime } from '../domain/runtime.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import type { Query, Surface } from '../surfaces/surface.port.ts';
+import type { Parts } from './parts.ts';
 
 /** Longest time for looking at one surface, in ms. */
 const observeWithinMs = 60_000;
@@ -43,6 +44,13 @@ export async function observe(
     }),
   );
   return { facts: { surfaces: seen }, failures };
+}
+
+/** What is there now, as the live release knows it; nothing is counted. */
+export async function look(parts: Parts): Promise<Observation & { readonly live: Release | undefined }> {
+  const live = liveRelease(await parts.store.planningHistory());
+  const query = { releases: live === undefined ? [] : [live], countRisk: false };
+  return { live, ...(await observe(parts.surfaces, query, parts.runtime)) };
 }
 
 /** The releases that a plan can come from or go to: looking at more would only cost time. */

@@ -168,10 +168,12 @@ test('a configuration in TypeScript loads in a commonjs package, and `unship` is
     ].join('\n'),
   });
   const { code, stdout, stderr } = await runProgram(home, ['config', '--json', '--env', 'production']);
-  assert.equal(code, 0, stderr);
+  assert.equal(code, 2, stderr);
   const document = JSON.parse(stdout) as { readonly environment: string; readonly secrets: unknown };
   assert.equal(document.environment, 'production');
-  assert.deepEqual(document.secrets, [{ name: 'SLACK_WEBHOOK', set: false }]);
+  assert.deepEqual(document.secrets, [
+    { name: 'SLACK_WEBHOOK', set: false, problem: 'the environment variable SLACK_WEBHOOK is not set' },
+  ]);
   assert.match(stderr, /printed by the configuration/);
 });
 

@@ -110,7 +110,8 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
 
 const nameIt = 'to go back further, name it: unship rollback rN (see unship releases)';
 
-function noTarget(history: History, from: Release): Refusal {
+/** Why there is nothing to go back to from here, and what helps. */
+export function noTarget(history: History, from: Release): Refusal {
   const same = lastGoodRelease(history, from.id);
   const isFirst = releaseNumber(from.id) === 1;
   return refuse(
