@@ -9,9 +9,9 @@ import type {
 import { UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import type { Before } from '../domain/planner/request.ts';
-import { planRollback, planUndo } from '../domain/planner/rollback.ts';
+import { planRollback, planUndo, unknownRelease } from '../domain/planner/rollback.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import type { QuarantinedCommit, Release } from '../domain/release.ts';
+import { findRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
 import type {
   BackupReport,
   DoctorReport,
@@ -114,6 +114,8 @@ export class RunningApplication implements Application {
     const { store, surfaces, policy, runtime } = this.#parts;
     const make = async (): Promise<Plan | Refusal> => {
       const history = await store.planningHistory(request.to);
+      const { to } = request;
+      if (to !== undefined && findRelease(history, to) === undefined) return unknownRelease(to);
       const releases = releasesInQuestion(history, request.to, request.only);
       const query = { releases, countRisk: request.countRisk };
       const { facts, failures } = await observe(surfaces, query, runtime);

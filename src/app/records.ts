@@ -137,7 +137,15 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
       return null;
     },
     verify: async (_context, input) => {
-      const to = await known(store, new Input(input).release('to'));
+      const read = new Input(input);
+      if (read.json('only') !== null) {
+        const { id, surfaces } = await known(store, read.release('from'));
+        const parts = Object.keys(surfacesOf(read.json('restored'))).map(
+          (name) => `${name} ${surfaces[name]?.label ?? 'as it was'}`,
+        );
+        return { observed: `${id} is recorded with ${parts.join(', ')}` };
+      }
+      const to = await known(store, read.release('to'));
       return { observed: `${to.id} is recorded as ${to.deployment}` };
     },
     undo: async (context, input) => {

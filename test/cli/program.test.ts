@@ -15,6 +15,14 @@ test('--version, also among other words', async (context) => {
   for (const words of [['--version'], ['-v'], ['rollback', '-v'], ['--version', '--no-color']]) {
     assert.deepEqual(await runProgram(home, words), { code: 0, stdout: `${version}\n`, stderr: '' });
   }
+  for (const words of [
+    ['--version', '--json'],
+    ['rollback', '-v', '--json'],
+  ]) {
+    const { code, stdout } = await runProgram(home, words);
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), { schema: 'unship.version/1', version });
+  }
 });
 
 test('an old Node gets one sentence and exit code 2', async (context) => {

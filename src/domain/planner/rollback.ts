@@ -14,6 +14,7 @@ import {
   liveRelease,
   type QuarantinedCommit,
   type Release,
+  type ReleaseId,
   releaseNumber,
   type SurfaceRelease,
   wayBackFrom,
@@ -46,17 +47,15 @@ function quarantineOf(history: History, release: Release): QuarantinedCommit | u
   return commitsOf(release).flatMap((commit) => isQuarantined(history, commit) ?? [])[0];
 }
 
+/** Told before anything is looked at: what else is wrong here does not matter to a mistyped name. */
+export function unknownRelease(id: ReleaseId): Refusal {
+  return refuse('unknown-release', `there is no release ${id}`, [`release ${id}`], 'unship releases');
+}
+
 function chooseTarget(history: History, from: Release, request: RollbackRequest): Release | Refusal {
   if (request.to !== undefined) {
     const named = findRelease(history, request.to);
-    if (named === undefined) {
-      return refuse(
-        'unknown-release',
-        `there is no release ${request.to}`,
-        [`release ${request.to}`],
-        'unship releases',
-      );
-    }
+    if (named === undefined) return unknownRelease(request.to);
     if (named.deployment === 'pending' || releaseNumber(named.id) > releaseNumber(from.id)) {
       return refuse(
         'no-target',
@@ -398,14 +397,7 @@ export function planUndo(
   const to = findRelease(history, request.to);
   if (from === undefined)
     return refuse('not-live', 'nothing is released here', ['a live release'], 'unship init');
-  if (to === undefined) {
-    return refuse(
-      'unknown-release',
-      `there is no release ${request.to}`,
-      [`release ${request.to}`],
-      'unship releases',
-    );
-  }
+  if (to === undefined) return unknownRelease(request.to);
   if (request.replaced !== undefined) {
     // A limited rollback left the release in place: its surfaces alone come back.
     const only = Object.keys(request.replaced).sort();
