@@ -8,9 +8,10 @@ import type {
 } from '../domain/application.ts';
 import { UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
-import { planRollback, planUndo } from '../domain/planner/rollback.ts';
+import type { Before } from '../domain/planner/request.ts';
+import { planRollback, planUndo, unknownRelease } from '../domain/planner/rollback.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import type { QuarantinedCommit, Release } from '../domain/release.ts';
+import { findRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
 import type {
   BackupReport,
   DoctorReport,
@@ -33,9 +34,24 @@ import { type MadePlan, Runs } from './runs.ts';
 
 /** What a run that was limited to some surfaces wrote over: an undo brings back exactly that. */
 function limitOf(plan: Plan): { readonly replaced?: Release['surfaces'] } {
+  const replaced = recordOf(plan)?.replaced;
+  return replaced === undefined || replaced === null ? {} : { replaced };
+}
+
+/** Where things stood before a run that was itself an undo: undoing it must not leave the bad commit forgiven. */
+function forgivenBy(plan: Plan): { readonly restores?: Before } {
+  const before = plan.kind === 'undo' ? recordOf(plan)?.before : undefined;
+  return before === undefined ? {} : { restores: before };
+}
+
+interface RollbackRecord {
+  readonly replaced?: Release['surfaces'] | null;
+  readonly before?: Before;
+}
+
+function recordOf(plan: Plan): RollbackRecord | undefined {
   const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
-  const input = record?.input as { readonly replaced?: Release['surfaces'] | null } | undefined;
-  return input?.replaced === undefined || input.replaced === null ? {} : { replaced: input.replaced };
+  return record?.input as RollbackRecord | undefined;
 }
 
 /** One application in one environment, open: plans are made here and handed to the engine. */
@@ -98,7 +114,10 @@ export class RunningApplication implements Application {
     const { store, surfaces, policy, runtime } = this.#parts;
     const make = async (): Promise<Plan | Refusal> => {
       const history = await store.planningHistory(request.to);
-      const query = { releases: releasesInQuestion(history, request.to), countRisk: request.countRisk };
+      const { to } = request;
+      if (to !== undefined && findRelease(history, to) === undefined) return unknownRelease(to);
+      const releases = releasesInQuestion(history, request.to, request.only);
+      const query = { releases, countRisk: request.countRisk };
       const { facts, failures } = await observe(surfaces, query, runtime);
       const plan = planRollback(history, facts, policy, {
         kind: 'rollback',
@@ -137,6 +156,7 @@ export class RunningApplication implements Application {
         run: summary.id,
         to,
         ...limit,
+        ...forgivenBy(plan),
         reason: `undo of run ${summary.id}`,
       });
       return isRefusal(undo) ? explainFailures(undo, failures) : undo;
@@ -331,7 +351,7 @@ export class RunningApplication implements Application {
   }
 
   async doctor(): Promise<DoctorReport> {
-    const { doctorReport } = await load.reports();
+    const { doctorReport } = await load.doctor();
     return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 

@@ -1,7 +1,8 @@
 import { type DatabaseFacts, type Facts, noRisk } from '../domain/facts.ts';
-import type { Plan, Refusal, Step, StrategyOption } from '../domain/plan.ts';
+import type { Plan, Refusal, Step, StrategyOption, SurfaceChange } from '../domain/plan.ts';
 import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
 import { schemaLabel } from '../domain/planner/rollback.ts';
+import { planServing } from '../domain/planner/serving.ts';
 import { liveRelease, type Release } from '../domain/release.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import { observe } from './observe.ts';
@@ -25,6 +26,9 @@ export type DirectRequest =
       readonly version?: string;
     };
 
+/** What is told of a restore before one was measured, in ms. */
+const restoreMs = 2000;
+
 /** Longest time for one look, in ms. */
 const lookWithinMs = 60_000;
 
@@ -40,7 +44,10 @@ export async function directPlan(parts: Parts, request: DirectRequest): Promise<
   };
   const { facts, failures } = await observe(surfaces, query, runtime);
   if (failures[0] !== undefined) throw failures[0].error;
-  const made = await stepsFor(parts, request, live, databasesIn(facts), head ?? '');
+  const made: Made =
+    request.kind === 'serve'
+      ? planServing(live, facts)
+      : await stepsFor(parts, request, live, databasesIn(facts), head ?? '');
   if ('refused' in made) return made;
   return finishPlan(
     {
@@ -49,7 +56,7 @@ export async function directPlan(parts: Parts, request: DirectRequest): Promise<
       to: live?.id ?? null,
       reason: request.kind,
       steps: made.steps,
-      changes: [],
+      changes: made.changes ?? [],
       why: [],
       options: made.options ?? [],
       warnings: [],
@@ -70,11 +77,18 @@ function databasesIn(facts: Facts): DatabasesByName {
   );
 }
 
-type Made = { readonly steps: readonly Step[]; readonly options?: readonly StrategyOption[] } | Refusal;
+type Made =
+  | {
+      readonly steps: readonly Step[];
+      readonly options?: readonly StrategyOption[];
+      /** Absent where everything stays as it is: a backup. */
+      readonly changes?: readonly SurfaceChange[];
+    }
+  | Refusal;
 
 async function stepsFor(
   parts: Parts,
-  request: DirectRequest,
+  request: Exclude<DirectRequest, { kind: 'serve' }>,
   live: Release | undefined,
   facts: DatabasesByName,
   head: string,
@@ -94,38 +108,10 @@ async function stepsFor(
     );
     return { steps };
   }
-  if (request.kind === 'serve') return serveSteps(parts, live);
   if (request.kind === 'restore') return await restoreSteps(parts, request.backup, facts);
   if (request.kind === 'migrations')
     return migrationSteps(parts, request, { release, live: live?.commit ?? '', head }, facts);
   return await desktopStep(parts, request, live);
-}
-
-function serveSteps(parts: Parts, live: Release | undefined): Made {
-  const steps = [...parts.webs.keys()].flatMap((surface) => {
-    const part = live?.surfaces[surface];
-    if (part === undefined) return [];
-    const target = { release: part.since, commit: part.commit, artifact: part.artifact };
-    const start = step({
-      surface,
-      action: 'web.start',
-      title: `start and check ${part.since}`,
-      input: target,
-      onFailure: 'block',
-    });
-    const to = step({
-      surface,
-      action: 'web.switch',
-      title: `serve ${part.since}`,
-      input: { target, previous: null },
-      after: [start.id],
-      onFailure: 'block',
-    });
-    return [start, to];
-  });
-  return steps.length > 0
-    ? { steps }
-    : refuse('not-live', 'no web release is live here', ['a live web release'], 'unship release');
 }
 
 async function restoreSteps(parts: Parts, id: string, facts: DatabasesByName): Promise<Made> {
@@ -143,7 +129,18 @@ async function restoreSteps(parts: Parts, id: string, facts: DatabasesByName): P
           title: `restore backup ${id}`,
           input: { backup: id, fingerprint: backup.fingerprint, applied: backup.applied },
           onFailure: 'block',
+          estimateMs: restoreMs,
         }),
+      ],
+      changes: [
+        {
+          surface,
+          kind: 'database',
+          now: schemaLabel(facts[surface]?.applied ?? []),
+          after: schemaLabel(backup.applied),
+          what: `replace it by the backup of ${new Date(backup.takenAt).toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+          estimateMs: restoreMs,
+        },
       ],
       options: [
         {
@@ -151,7 +148,7 @@ async function restoreSteps(parts: Parts, id: string, facts: DatabasesByName): P
           strategy: 'restore',
           verdict: 'chosen',
           reason: 'you asked for it',
-          estimateMs: 2000,
+          estimateMs: restoreMs,
           risk,
         },
       ],
@@ -203,7 +200,7 @@ function migrationSteps(
       after: [backup.id],
       onFailure: 'undo',
     });
-    return { steps: [backup, up] };
+    return { steps: [backup, up], changes: [schemaChange(surface, applied, [...applied, ...versions])] };
   }
   const keep = request.to === undefined ? applied.length - 1 : applied.indexOf(request.to) + 1;
   const versions = applied.slice(Math.max(0, keep)).reverse();
@@ -223,6 +220,7 @@ function migrationSteps(
   });
   return {
     steps: [down],
+    changes: [schemaChange(surface, applied, applied.slice(0, keep))],
     options: [
       {
         surface,
@@ -234,6 +232,23 @@ function migrationSteps(
       },
     ],
   };
+}
+
+function schemaChange(surface: string, now: readonly string[], after: readonly string[]): SurfaceChange {
+  const isUp = after.length > now.length;
+  const count = Math.abs(after.length - now.length);
+  return {
+    surface,
+    kind: 'database',
+    now: schemaLabel(now),
+    after: schemaLabel(after),
+    what: `migrate ${isUp ? 'up' : 'down'} ${count === 1 ? 'once' : `${count} times`}`,
+    estimateMs: 500,
+  };
+}
+
+function offerChange(surface: string, offered: string | null, after: string, what: string): SurfaceChange {
+  return { surface, kind: 'desktop', now: offered ?? 'nothing', after, what, estimateMs: 500 };
 }
 
 async function desktopStep(
@@ -268,6 +283,7 @@ async function desktopStep(
           onFailure: 'block',
         }),
       ],
+      changes: [offerChange(surface, seen.offered, `${version}, halted`, `offer ${version} to nobody new`)],
     };
   }
   const to = await lastGoodVersion(parts, surface, version);
@@ -281,6 +297,7 @@ async function desktopStep(
         onFailure: 'block',
       }),
     ],
+    changes: [offerChange(surface, seen.offered, to ?? 'nothing', `withdraw ${version}`)],
   };
 }
 

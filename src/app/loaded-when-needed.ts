@@ -14,6 +14,7 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
 export const load: {
   readonly adopt: () => Promise<typeof import('./adopt.ts')>;
   readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
+  readonly doctor: () => Promise<typeof import('./doctor.ts')>;
   readonly incident: () => Promise<typeof import('./incident.ts')>;
   readonly rehearsal: () => Promise<typeof import('./rehearsal.ts')>;
   readonly releasing: () => Promise<typeof import('./releasing.ts')>;
@@ -23,6 +24,7 @@ export const load: {
 } = {
   adopt: once(() => import('./adopt.ts')),
   directPlans: once(() => import('./direct-plans.ts')),
+  doctor: once(() => import('./doctor.ts')),
   incident: once(() => import('./incident.ts')),
   rehearsal: once(() => import('./rehearsal.ts')),
   releasing: once(() => import('./releasing.ts')),

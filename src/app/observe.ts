@@ -5,14 +5,15 @@ import { currentRelease } from '../domain/planner/rollback.ts';
 import {
   findRelease,
   type History,
-  lastGoodRelease,
   liveRelease,
   type Release,
   type ReleaseId,
+  wayBackFrom,
 } from '../domain/release.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import type { Query, Surface } from '../surfaces/surface.port.ts';
+import type { Parts } from './parts.ts';
 
 /** Longest time for looking at one surface, in ms. */
 const observeWithinMs = 60_000;
@@ -45,14 +46,25 @@ export async function observe(
   return { facts: { surfaces: seen }, failures };
 }
 
+/** What is there now, as the live release knows it; nothing is counted. */
+export async function look(parts: Parts): Promise<Observation & { readonly live: Release | undefined }> {
+  const live = liveRelease(await parts.store.planningHistory());
+  const query = { releases: live === undefined ? [] : [live], countRisk: false };
+  return { live, ...(await observe(parts.surfaces, query, parts.runtime)) };
+}
+
 /** The releases that a plan can come from or go to: looking at more would only cost time. */
-export function releasesInQuestion(history: History, target: ReleaseId | undefined): readonly Release[] {
+export function releasesInQuestion(
+  history: History,
+  target: ReleaseId | undefined,
+  only?: readonly string[],
+): readonly Release[] {
   const current = currentRelease(history);
   const candidates = [
     current,
     liveRelease(history),
     target === undefined ? undefined : findRelease(history, target),
-    current === undefined ? undefined : lastGoodRelease(history, current.id),
+    current === undefined ? undefined : wayBackFrom(history, current, only),
   ];
   const unique = new Map(
     candidates.flatMap((release) => (release === undefined ? [] : [[release.id, release]])),

@@ -1,6 +1,7 @@
 import { UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
-import type { QuarantinedCommit, Release, ReleaseId } from '../domain/release.ts';
+import type { Before } from '../domain/planner/request.ts';
+import { isMadeOf, type QuarantinedCommit, type Release, type ReleaseId } from '../domain/release.ts';
 import { foldRun, type RunState } from '../domain/run.ts';
 import type { Store } from '../store/store.port.ts';
 import { Input } from '../surfaces/input.ts';
@@ -102,11 +103,13 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
       const read = new Input(input);
       const [from, to] = [await known(store, read.release('from')), await known(store, read.release('to'))];
       const undo = read.flag('undo');
+      const restored = beforeOf(read.json('restores'));
       if (read.json('only') !== null) {
         // A part of the application went: the release stays, and says which of its surfaces are other ones.
+        const forgiven = restored?.releases[from.id]?.health ?? 'unproven';
         await store.saveRelease(context.fence, {
           ...from,
-          health: undo ? 'unproven' : 'bad',
+          health: undo ? forgiven : 'bad',
           surfaces: { ...from.surfaces, ...surfacesOf(read.json('restored')) },
         });
         return null;
@@ -115,11 +118,13 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
       if (undo) {
         await store.saveReleases(context.fence, [
           ...others,
-          { ...from, deployment: 'superseded' },
-          { ...to, deployment: 'live', health: 'unproven' },
+          ...(await asBefore(store, restored, [from, to])),
+          { ...from, deployment: 'superseded', ...takenBack(restored, from) },
+          { ...to, deployment: 'live', health: restored?.releases[to.id]?.health ?? 'unproven' },
         ]);
         // A person wanted it back: what follows from it must not be refused.
         await store.liftQuarantine(to.commit, 'undone');
+        for (const entry of restored?.quarantine ?? []) await store.quarantine(context.fence, entry);
         return null;
       }
       await store.saveReleases(context.fence, [
@@ -132,7 +137,15 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
       return null;
     },
     verify: async (_context, input) => {
-      const to = await known(store, new Input(input).release('to'));
+      const read = new Input(input);
+      if (read.json('only') !== null) {
+        const { id, surfaces } = await known(store, read.release('from'));
+        const parts = Object.keys(surfacesOf(read.json('restored'))).map(
+          (name) => `${name} ${surfaces[name]?.label ?? 'as it was'}`,
+        );
+        return { observed: `${id} is recorded with ${parts.join(', ')}` };
+      }
+      const to = await known(store, read.release('to'));
       return { observed: `${to.id} is recorded as ${to.deployment}` };
     },
     undo: async (context, input) => {
@@ -143,12 +156,17 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
         await store.saveRelease(context.fence, { ...from, surfaces });
         return;
       }
-      const before = read.inner('before');
+      const before = beforeOf(read.json('before'));
       await store.saveReleases(context.fence, [
-        { ...from, deployment: deploymentOf(before?.optionalText('from'), 'live') },
-        { ...to, deployment: deploymentOf(before?.optionalText('to'), 'superseded') },
+        { ...from, deployment: 'live', ...before?.releases[from.id] },
+        { ...to, deployment: 'superseded', ...before?.releases[to.id] },
       ]);
-      await store.liftQuarantine(from.commit, 'undone');
+      // What was there before stays, whoever put it there.
+      const restored = beforeOf(read.json('restores'))?.quarantine ?? [];
+      for (const commit of [from.commit, ...restored.map((entry) => entry.commit)]) {
+        await store.liftQuarantine(commit, 'undone');
+      }
+      for (const entry of before?.quarantine ?? []) await store.quarantine(context.fence, entry);
     },
   };
 }
@@ -158,13 +176,25 @@ function surfacesOf(value: Json): Release['surfaces'] {
   return isRecord ? (value as unknown as Release['surfaces']) : {};
 }
 
-function deploymentOf(
-  text: string | null | undefined,
-  otherwise: Release['deployment'],
-): Release['deployment'] {
-  return text === 'pending' || text === 'live' || text === 'superseded' || text === 'rolled-back'
-    ? text
-    : otherwise;
+function beforeOf(value: Json): Before | null {
+  return value === null ? null : (value as unknown as Before);
+}
+
+/** A release that an undo brought back, and that was taken back before: it is again what it was. */
+function takenBack(restored: Before | null, release: Release): Partial<Release> {
+  const stood = restored?.releases[release.id];
+  return stood?.deployment === 'rolled-back' ? stood : {};
+}
+
+/** The same for one that something newer has followed meanwhile. */
+async function asBefore(
+  store: Store,
+  restored: Before | null,
+  others: readonly Release[],
+): Promise<readonly Release[]> {
+  const ids = Object.keys(restored?.releases ?? {}).filter((id) => !others.some((one) => one.id === id));
+  const releases = await Promise.all(ids.map((id) => known(store, id as ReleaseId)));
+  return releases.map((release) => ({ ...release, ...takenBack(restored, release) }));
 }
 
 /** One release is live: where a half-finished one is taken back beyond the live one, that one ends too. */
@@ -182,7 +212,6 @@ function quarantineEntry(
   reason: string,
   since: number,
 ): QuarantinedCommit | null {
-  const remaining = [to.commit, ...Object.values(to.surfaces).map((surface) => surface.commit)];
-  if (from.commit === '' || remaining.includes(from.commit)) return null;
+  if (from.commit === '' || isMadeOf(to, from.commit)) return null;
   return { commit: from.commit, release: from.id, reason, since };
 }

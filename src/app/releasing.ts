@@ -11,6 +11,7 @@ import { endedStatuses, foldRun } from '../domain/run.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
 import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-draft.ts';
+import { missingSecrets } from './secrets.ts';
 
 /** What the application does with a plan: keeps how it was made, and carries it out. */
 export interface PlanKeeper {
@@ -48,6 +49,9 @@ export class Releasing {
   ): Promise<PreparedRelease | Refusal> {
     const { source, plannedReleases } = this.#parts;
     await this.#requireNoneOpen();
+    for (const { name, happened } of missingSecrets(this.#parts)) {
+      request.onEvent({ type: 'note', run: null, text: `warn  ${happened}; set ${name}` });
+    }
     const commit = await source.resolve(request.ref ?? 'HEAD');
     const { release, changed } = await draftRelease(this.#parts, commit, request.only);
     plannedReleases.set(release.id, release);

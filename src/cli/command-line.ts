@@ -28,7 +28,9 @@ export async function main(host: Host): Promise<number> {
 async function understood(host: Host, terminal: Terminal, masker: Masker): Promise<number> {
   const invocation = parseCommandLine(host.argv);
   if (invocation.options.flag('version')) {
-    terminal.result([programVersion()]);
+    const version = programVersion();
+    if (invocation.options.flag('json')) terminal.document({ schema: 'unship.version/1', version });
+    else terminal.result([version]);
     return 0;
   }
   return await runCommand(host, terminal, masker, invocation);

@@ -12,20 +12,21 @@ const shortestSecret = 8;
  */
 export function revealSecret(reference: SecretReference, environment: ProcessEnvironment): Secret {
   const name = reference.$secret;
+  const happened = secretProblem(name, environment);
   const value = environment[name];
-  if (value === undefined || value === '') {
-    throw new UnshipError('secret-missing', {
-      happened: `the environment variable ${name} is not set`,
-      next: `set ${name} and repeat the command`,
-    });
-  }
-  if (value.length < shortestSecret) {
-    throw new UnshipError('secret-missing', {
-      happened: `${name} has ${value.length} characters; a secret has at least ${shortestSecret}`,
-      next: `set ${name} to the whole secret and repeat the command`,
-    });
-  }
-  return new Secret(value);
+  if (happened === undefined && value !== undefined) return new Secret(value);
+  throw new UnshipError('secret-missing', {
+    happened: happened ?? `the environment variable ${name} is not set`,
+    next: `set ${name} to the whole secret and repeat the command`,
+  });
+}
+
+/** Why the variable can't be used, in words; undefined when it can. */
+export function secretProblem(name: string, environment: ProcessEnvironment): string | undefined {
+  const value = environment[name];
+  if (value === undefined || value === '') return `the environment variable ${name} is not set`;
+  if (value.length >= shortestSecret) return undefined;
+  return `${name} has ${value.length} characters; a secret has at least ${shortestSecret}`;
 }
 
 /** Names of all environment variables that a definition refers to, each once. */

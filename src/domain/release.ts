@@ -86,6 +86,16 @@ export function findRelease(history: History, id: ReleaseId): Release | undefine
   return history.releases.find((release) => release.id === id);
 }
 
+/** Every commit that it is made of, each once: the one asked for, and those of surfaces that were carried over. */
+export function commitsOf(release: Release): readonly string[] {
+  const commits = [release.commit, ...Object.values(release.surfaces).map((surface) => surface.commit)];
+  return [...new Set(commits)].filter((commit) => commit !== '');
+}
+
+export function isMadeOf(release: Release, commit: string): boolean {
+  return commitsOf(release).includes(commit);
+}
+
 /** A commit is quarantined while no fix has lifted it. */
 export function isQuarantined(history: History, commit: string): QuarantinedCommit | undefined {
   return history.quarantine.find((entry) => entry.commit === commit && entry.fixedBy === undefined);
@@ -95,14 +105,56 @@ export function isQuarantined(history: History, commit: string): QuarantinedComm
  * The newest release before `before` whose watch ended healthy and none of whose commits is quarantined:
  * proven, not merely previous.
  */
-export function lastGoodRelease(history: History, before?: ReleaseId): Release | undefined {
+export function lastGoodRelease(
+  history: History,
+  before?: ReleaseId,
+  suits: (release: Release) => boolean = () => true,
+): Release | undefined {
   return history.releases.find(
     (release) =>
       release.health === 'good' &&
+      suits(release) &&
       (before === undefined || releaseNumber(release.id) < releaseNumber(before)) &&
       isQuarantined(history, release.commit) === undefined &&
       Object.values(release.surfaces).every(
         (surface) => surface.commit === '' || isQuarantined(history, surface.commit) === undefined,
       ),
   );
+}
+
+function isSamePart(one: SurfaceRelease | undefined, other: SurfaceRelease | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  // Two commits that are not known are the same only where one was carried over from the other.
+  return one.commit === other.commit && (one.commit !== '' || one.since === other.since);
+}
+
+/** Whether going from one to the other changes no code, in these surfaces; default all. */
+export function isSameCode(one: Release, other: Release, only?: readonly string[]): boolean {
+  const names = [...new Set([one, other].flatMap((release) => Object.keys(release.surfaces)))].filter(
+    (name) => only?.includes(name) ?? true,
+  );
+  return names.length > 0 && names.every((name) => isSamePart(one.surfaces[name], other.surfaces[name]));
+}
+
+/**
+ * Where a rollback from `from` goes unless a person names another: the last good release of other code. One that
+ * was released twice and passed its watch twice is no way back from itself.
+ */
+export function wayBackFrom(history: History, from: Release, only?: readonly string[]): Release | undefined {
+  return lastGoodRelease(history, from.id, (release) => !isSameCode(from, release, only));
+}
+
+/**
+ * The last good release where `from` is made of nothing but parts that it has in common with it: they were taken
+ * back one by one, or it brought nothing. The code in question is gone already, and going further is no default.
+ */
+export function alreadyBackAt(
+  history: History,
+  from: Release,
+  only?: readonly string[],
+): Release | undefined {
+  const good = lastGoodRelease(history, from.id);
+  if (good === undefined || !isSameCode(from, good, only)) return undefined;
+  const parts = Object.entries(from.surfaces).filter(([name]) => only?.includes(name) ?? true);
+  return parts.every(([, part]) => part.since !== from.id) ? good : undefined;
 }

@@ -86,6 +86,8 @@ export interface RunResult {
 
 /** The release that one would go back to, and its price. */
 export interface WayBack {
+  /** The live release, or a newer one that got half-way. */
+  readonly from: ReleaseId;
   readonly to: ReleaseId;
   readonly estimateMs: number;
   readonly rowsLost: number;

@@ -78,8 +78,8 @@ export class SqlStore implements Store {
   }
 
   async planningHistory(target?: ReleaseId): Promise<History> {
-    // What a plan can come from or go to: the newest ones, the live one, the newest good ones before it, the
-    // named one. However far back the live one lies, it and the way back from it are among them. As one
+    // What a plan can come from or go to: the newest ones, the live one, the newest good ones before it, those of
+    // them that are of another commit (one may have been deployed every night), the named one. However far back the live one lies, it and the way back from it are among them. As one
     // statement, for a rollback waits for it, and over indexes, for the history may be long.
     const named = target === undefined ? 0 : releaseNumber(target);
     const { rows } = await sql<{ document: string }>`
@@ -93,6 +93,11 @@ export class SqlStore implements Store {
         union select number from (select number from releases where health = 'good' order by number desc limit 20)
         union select number from (select number from releases where health = 'good'
           and number < (select number from live) order by number desc limit 20)
+        union select number from (select number from releases where health = 'good'
+          and number < (select number from live)
+          and document ->> 'commit' <> (select document ->> 'commit' from releases
+            where number = (select number from live))
+          order by number desc limit 20)
       )
       select document from releases where number in (select number from wanted) order by number desc
     `.execute(this.#db);

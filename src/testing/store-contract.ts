@@ -183,6 +183,21 @@ export function storeContract(name: string, make: () => Promise<StoreHarness>): 
       assert.ok(ids.length <= 120, `${ids.length} releases were read`);
     });
 
+    test('the last good release of another commit is read, however often the live one was deployed', async () => {
+      await using harness = await make();
+      const store = await harness.open();
+      const { fence } = await lease(store, harness);
+      const older = [1, 2].map((id) => contractRelease(id, { commit: 'a'.repeat(40), health: 'good' }));
+      const nightly = Array.from({ length: 60 }, (_, index) =>
+        contractRelease(index + 3, { commit: 'b'.repeat(40), health: 'good', deployment: 'superseded' }),
+      );
+      nightly[59] = contractRelease(62, { commit: 'b'.repeat(40), health: 'good', deployment: 'live' });
+      await store.saveReleases(fence, [...older, ...nightly]);
+      const ids = (await store.planningHistory()).releases.map((release) => release.id);
+      assert.deepEqual([ids[0], ids.includes('r2')], ['r62', true]);
+      assert.ok(ids.length < 62, `${ids.length} releases were read`);
+    });
+
     test('a quarantine stays until it is lifted, and is lifted once', async () => {
       await using harness = await make();
       const store = await harness.open();

@@ -63,6 +63,15 @@ class Records implements AsyncDisposable {
   }
 }
 
+/** Where releases stood, as the input of a record step tells it. */
+function before(states: { readonly [id: string]: string }, ...quarantine: readonly Json[]): Json {
+  const releases = Object.entries(states).map(([id, state]) => {
+    const [deployment = '', health = ''] = state.split(', ');
+    return [id, { deployment, health }] as const;
+  });
+  return { releases: Object.fromEntries(releases), quarantine: [...quarantine] };
+}
+
 function rollbackInput(changes: { readonly [key: string]: Json } = {}): Json {
   return {
     from: 'r3',
@@ -72,7 +81,8 @@ function rollbackInput(changes: { readonly [key: string]: Json } = {}): Json {
     only: null,
     replaced: null,
     restored: null,
-    before: { from: 'live', to: 'superseded' },
+    before: before({ r3: 'live, unproven', r2: 'superseded, good' }),
+    restores: null,
     reason: 'it loses entries',
     ...changes,
   };
@@ -136,7 +146,7 @@ describe('the record of a rollback', () => {
     assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
     assert.ok(await records.isQuarantined(bad));
     await handler.undo?.(records.context, rollbackInput(), null);
-    assert.deepEqual(await records.states(), { r3: 'live, bad', r2: 'superseded, good' });
+    assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
     assert.ok(!(await records.isQuarantined(bad)));
   });
 
@@ -146,11 +156,13 @@ describe('the record of a rollback', () => {
       vaultRelease(2, { deployment: 'live' }),
     );
     const handler = recordRollback(records.store, now);
-    const input = rollbackInput({ before: { from: 'pending', to: 'live' } });
+    const input = rollbackInput({
+      before: before({ r3: 'pending, unproven', r2: 'live, good' }),
+    });
     await handler.apply(records.context, input);
     assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
     await handler.undo?.(records.context, input, null);
-    assert.deepEqual(await records.states(), { r3: 'pending, bad', r2: 'live, good' });
+    assert.deepEqual(await records.states(), { r3: 'pending, unproven', r2: 'live, good' });
   });
 
   test('beyond the live release leaves one release live', async () => {
@@ -203,5 +215,58 @@ describe('the record of a rollback', () => {
     assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
     assert.ok(!(await records.isQuarantined(bad)), 'what follows from it may be released');
     assert.ok(!(await records.isQuarantined(good)));
+  });
+  test('whose undo is undone is again what it was: its health, its commit quarantined with reason and time', async () => {
+    const entry = { commit: bad, release: 'r3', reason: 'it loses entries', since: 7 };
+    const rolledBack = before({ r2: 'live, good', r3: 'rolled-back, bad' }, entry);
+    const undone = before({ r3: 'live, unproven', r2: 'superseded, good' });
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    const handler = recordRollback(records.store, now);
+    await handler.apply(records.context, rollbackInput());
+    const first = rollbackInput({ from: 'r2', to: 'r3', undo: true, before: rolledBack });
+    await handler.apply(records.context, first);
+    const second = rollbackInput({ undo: true, before: undone, restores: rolledBack });
+    for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, second);
+    assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
+    assert.deepEqual((await records.store.history()).quarantine, [entry]);
+    await handler.undo?.(records.context, second, null);
+    assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
+    assert.ok(
+      !(await records.isQuarantined(bad)),
+      'taking the second undo back leaves what the first one did',
+    );
+    await handler.apply(records.context, second);
+    const third = rollbackInput({ from: 'r2', to: 'r3', undo: true, before: rolledBack, restores: undone });
+    await handler.apply(records.context, third);
+    assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
+    assert.ok(!(await records.isQuarantined(bad)));
+  });
+
+  test('whose undo is undone later, beyond a newer release, is again what it was', async () => {
+    const entry = { commit: bad, release: 'r3', reason: 'it loses entries', since: 7 };
+    await using records = await new Records().begin(
+      vaultRelease(4, { deployment: 'live' }),
+      vaultRelease(3, { deployment: 'superseded' }),
+      vaultRelease(2),
+    );
+    const restores = before({ r2: 'live, good', r3: 'rolled-back, bad' }, entry);
+    const input = rollbackInput({ from: 'r4', undo: true, restores });
+    await recordRollback(records.store, now).apply(records.context, input);
+    assert.deepEqual(await records.states(), {
+      r4: 'superseded, unproven',
+      r3: 'rolled-back, bad',
+      r2: 'live, good',
+    });
+    assert.ok(await records.isQuarantined(bad));
+  });
+
+  test('limited to some surfaces, whose undo is undone, leaves the release bad', async () => {
+    const three = vaultRelease(3, { deployment: 'live', health: 'unproven' });
+    await using records = await new Records().begin(three);
+    const part = { web: three.surfaces.web } as unknown as Json;
+    const restores = before({ r3: 'live, bad' });
+    const input = rollbackInput({ to: 'r3', undo: true, only: ['web'], restored: part, restores });
+    await recordRollback(records.store, now).apply(records.context, input);
+    assert.deepEqual(await records.states(), { r3: 'live, bad' });
   });
 });

@@ -92,6 +92,37 @@ ok    7/9 desktop   feed offers 1.1.1                   26 s
   );
 });
 
+test('what a step tells of itself does not set its clock back; a watch tells its own time', () => {
+  const { live, text, pass } = stage(false);
+  live.onEvent({ ...base, step: last, state: 'started' });
+  pass(8000);
+  live.onEvent({ ...base, step: last, state: 'progress', text: 'linux is out' });
+  pass(2000);
+  assert.equal(
+    text()
+      .match(/^wait .*$/m)?.[0]
+      .replace(/ +/g, ' '),
+    'wait 3/9 desktop linux is out 10 s',
+  );
+  live.end();
+  const watched = stage(false);
+  const watch = sampleStep('unship.watch', { title: 'watch', estimateMs: 20_000 });
+  watched.live.onEvent({ ...base, step: watch, state: 'started' });
+  watched.pass(1000);
+  watched.live.onEvent({ ...base, step: watch, state: 'progress', text: 'healthy, 1.0 s of 20 s' });
+  watched.pass(9000);
+  assert.equal(watched.text().replace(/ +/g, ' '), 'wait 3/9 unship healthy, 1.0 s of 20 s\n');
+  watched.live.end();
+});
+
+test('a failure with a log is one line among the steps: the result shows it in full', () => {
+  const { live, text } = stage(false);
+  const happened = 'build of r3 failed: exit code 3\nline one of the log\nline two of the log';
+  live.onEvent({ ...base, state: 'failed', error: { slug: 'build-failed', happened } });
+  live.end();
+  assert.match(text(), /^FAIL {2}3\/9 database {2}build of r3 failed: exit code 3 +0 ms\n$/);
+});
+
 test('every outcome of a step has its word', () => {
   const { live, text } = stage(false);
   const error = { slug: 'channel-failed', happened: 'the channel answered 503' };

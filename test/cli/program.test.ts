@@ -15,6 +15,14 @@ test('--version, also among other words', async (context) => {
   for (const words of [['--version'], ['-v'], ['rollback', '-v'], ['--version', '--no-color']]) {
     assert.deepEqual(await runProgram(home, words), { code: 0, stdout: `${version}\n`, stderr: '' });
   }
+  for (const words of [
+    ['--version', '--json'],
+    ['rollback', '-v', '--json'],
+  ]) {
+    const { code, stdout } = await runProgram(home, words);
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), { schema: 'unship.version/1', version });
+  }
 });
 
 test('an old Node gets one sentence and exit code 2', async (context) => {
@@ -168,10 +176,12 @@ test('a configuration in TypeScript loads in a commonjs package, and `unship` is
     ].join('\n'),
   });
   const { code, stdout, stderr } = await runProgram(home, ['config', '--json', '--env', 'production']);
-  assert.equal(code, 0, stderr);
+  assert.equal(code, 2, stderr);
   const document = JSON.parse(stdout) as { readonly environment: string; readonly secrets: unknown };
   assert.equal(document.environment, 'production');
-  assert.deepEqual(document.secrets, [{ name: 'SLACK_WEBHOOK', set: false }]);
+  assert.deepEqual(document.secrets, [
+    { name: 'SLACK_WEBHOOK', set: false, problem: 'the environment variable SLACK_WEBHOOK is not set' },
+  ]);
   assert.match(stderr, /printed by the configuration/);
 });
 

@@ -181,7 +181,7 @@ export function sampleStatus(more: Partial<StatusReport> = {}): StatusReport {
     application: 'vault',
     environment: 'production',
     live: { release: 'r42', health: 'bad', commit: '9c1e0f2'.padEnd(40, '0'), since: afternoon - 360_000 },
-    wayBack: { to: 'r41', estimateMs: 7000, rowsLost: 0, exact: true },
+    wayBack: { from: 'r42', to: 'r41', estimateMs: 7000, rowsLost: 0, exact: true },
     surfaces: [
       { surface: 'web', now: 'r42', text: '5.1 % of requests fail (r41: 0.2 %)' },
       { surface: 'desktop', now: '1.1.0', text: 'at 10 %, 37 desktops' },

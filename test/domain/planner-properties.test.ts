@@ -8,7 +8,14 @@ import { ancestorsOf, isRefusal, type Plan, type Refusal, topologicalOrder } fro
 import { actionEntry } from '../../src/domain/planner/actions.ts';
 import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
 import { currentRelease, planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
-import { findRelease, type History, isQuarantined, lastGoodRelease } from '../../src/domain/release.ts';
+import {
+  commitsOf,
+  findRelease,
+  type History,
+  isQuarantined,
+  lastGoodRelease,
+  type Release,
+} from '../../src/domain/release.ts';
 import {
   type ReleaseCase,
   type RollbackCase,
@@ -33,6 +40,40 @@ function rollback({ history, facts, policy, request }: RollbackCase): Plan | Ref
 
 function release({ history, facts, policy, request }: ReleaseCase): Plan | Refusal {
   return planRelease(history, facts, policy, request);
+}
+
+/** Some surface of one is made of another commit than in the other, or is missing there. */
+function differs(from: Release, to: Release, only: readonly string[] | undefined): boolean {
+  const names = Object.keys({ ...from.surfaces, ...to.surfaces }).filter(
+    (name) => only?.includes(name) ?? true,
+  );
+  const part = (release: Release, name: string): string => {
+    const surface = release.surfaces[name];
+    return surface === undefined
+      ? 'none'
+      : surface.commit === ''
+        ? `unknown, ${surface.since}`
+        : surface.commit;
+  };
+  return names.length === 0 || names.some((name) => part(from, name) !== part(to, name));
+}
+
+/** The last good release as it would be had the current one's commit been released there already. */
+function releasedTwice(history: History): History {
+  const from = currentRelease(history);
+  const good = from === undefined ? undefined : lastGoodRelease(history, from.id);
+  if (from === undefined || good === undefined) return history;
+  const builtBy = ({ id }: Release): Release['surfaces'] =>
+    Object.fromEntries(
+      Object.entries(from.surfaces).map(([name, part]) => [
+        name,
+        { ...part, since: id, commit: part.commit || from.commit || 'a'.repeat(40) },
+      ]),
+    );
+  const releases = history.releases.map((release) =>
+    release === from || release === good ? { ...release, surfaces: builtBy(release) } : release,
+  );
+  return { ...history, releases };
 }
 
 /** Every planner on every case; the property sees plans only. */
@@ -550,11 +591,51 @@ describe('where a rollback goes', () => {
           assert.notEqual(target.health, 'bad');
           return;
         }
-        assert.equal(target, lastGoodRelease(given.history, from?.id));
         assert.equal(target.health, 'good');
+        assert.ok(from !== undefined && differs(from, target, given.request.only), 'it is the same code');
+        // Nothing nearer would have done.
+        const nearer = given.history.releases.filter(
+          ({ id }) => number(id) > number(target.id) && number(id) < number(from.id),
+        );
+        for (const release of nearer) {
+          const isUsable =
+            release.health === 'good' &&
+            commitsOf(release).every((commit) => isQuarantined(given.history, commit) === undefined);
+          assert.ok(
+            !isUsable || !differs(from, release, given.request.only),
+            `${release.id} was passed over`,
+          );
+        }
       }),
       runs,
     );
+  });
+
+  test('never takes the same code for a way back, and says so where a person names it', () => {
+    let [passedOver, warned] = [0, 0];
+    fc.assert(
+      fc.property(rollbackCase, fc.boolean(), (drawn, isRepeated) => {
+        const given = isRepeated ? { ...drawn, history: releasedTwice(drawn.history) } : drawn;
+        const from = currentRelease(given.history);
+        const { to, only } = given.request;
+        const plan = rollback(given);
+        if (from === undefined || isRefusal(plan)) return;
+        const target = findRelease(given.history, plan.to ?? 'r0');
+        assert.ok(target !== undefined);
+        const isSame = !differs(from, target, only);
+        assert.equal(
+          plan.warnings.some((text) => text.includes('is the same code as')),
+          isSame,
+        );
+        if (isSame) warned += 1;
+        if (to !== undefined || from.deployment === 'pending') return;
+        assert.ok(!isSame);
+        if (lastGoodRelease(given.history, from.id) !== target) passedOver += 1;
+      }),
+      { numRuns: 5000 },
+    );
+    assert.ok(passedOver > 20, `only ${passedOver} were passed over`);
+    assert.ok(warned > 20, `only ${warned} were warned of`);
   });
 
   test('refuses a target that is quarantined, by any of its commits', () => {

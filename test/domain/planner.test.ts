@@ -5,12 +5,13 @@ import { ancestorsOf, isRefusal, type Plan, type Refusal, type Strategy } from '
 import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
 import type { Policy, ReleaseRequest, RollbackRequest } from '../../src/domain/planner/request.ts';
 import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
-import type { History } from '../../src/domain/release.ts';
+import type { History, Release } from '../../src/domain/release.ts';
 import {
   bad,
   breaksOldCode,
   database,
   desktop,
+  fix,
   good,
   losing,
   migration,
@@ -377,6 +378,64 @@ describe('where a rollback goes', () => {
   });
 });
 
+describe('a commit that was released twice', () => {
+  const again = (commit: string): History => ({
+    releases: [
+      vaultRelease(4, { commit, deployment: 'live', surfaces: surfacesOf(vaultRelease(4), commit) }),
+      vaultRelease(3, { health: 'good', deployment: 'superseded' }),
+      vaultRelease(2),
+    ],
+    quarantine: [],
+  });
+
+  /** A surface that a release did not change stays as it is; the others are of this commit. */
+  function surfacesOf({ surfaces }: Release, commit: string): Release['surfaces'] {
+    return Object.fromEntries(Object.entries(surfaces).map(([name, part]) => [name, { ...part, commit }]));
+  }
+
+  test('is no way back from itself, also when it passed its watch: the rollback goes beyond both', () => {
+    const live = { web: web({ live: 'r4', releases: { r2: { readiness: 'warm' } } }) };
+    const plan = rollback({ history: again(bad), facts: seen(live) });
+    assert.deepEqual([plan.from, plan.to], ['r4', 'r2']);
+    assert.deepEqual(
+      plan.warnings.filter((text) => text.includes('same code')),
+      [],
+    );
+    const other = rollback({
+      history: again('c'.repeat(40)),
+      facts: seen({ web: web({ live: 'r4', releases: { r3: { readiness: 'warm' } } }) }),
+    });
+    assert.equal(other.to, 'r3');
+  });
+
+  test('is gone back to where a person names it, with a warning, and no quarantine is promised', () => {
+    const facts = seen({ web: web({ live: 'r4', releases: { r3: { readiness: 'warm' } } }) });
+    const plan = rollback({ history: again(bad), facts }, { to: 'r3' });
+    assert.ok(
+      plan.warnings.includes(
+        `r3 is the same code as r4 (${bad.slice(0, 7)}): what is wrong with the one is wrong with the other`,
+      ),
+    );
+    const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
+    assert.equal(record?.title, 'record r3 as live');
+  });
+
+  test('has no way back where nothing else proved good, and the refusal says why', () => {
+    const { releases } = again(bad);
+    const history = { releases: releases.slice(0, 2), quarantine: [] };
+    const answer = planRollback(history, seen(), vaultPolicy(), { kind: 'rollback', reason: 'r' });
+    assert.match(refused(answer, 'no-target').happened, /of other code: r3 has the same commits/);
+  });
+
+  test('a release whose parts were all taken back one by one is not left behind for an older one', () => {
+    const three = vaultRelease(3, { health: 'bad', surfaces: vaultRelease(2).surfaces });
+    const one = vaultRelease(1, { surfaces: surfacesOf(vaultRelease(1), fix), commit: fix });
+    const history = { releases: [three, vaultRelease(2), one], quarantine: [] };
+    const answer = planRollback(history, seen(), vaultPolicy(), { kind: 'rollback', reason: 'r' });
+    assert.match(refused(answer, 'already-there').happened, /r3 is made of what r2 is made of/);
+  });
+});
+
 describe('undoing a rollback', () => {
   const after: History = {
     releases: [
@@ -412,8 +471,40 @@ describe('undoing a rollback', () => {
       only: null,
       replaced: null,
       restored: null,
-      before: { from: 'live', to: 'rolled-back' },
+      before: {
+        releases: {
+          r2: { deployment: 'live', health: 'good' },
+          r3: { deployment: 'rolled-back', health: 'bad' },
+        },
+        quarantine: after.quarantine,
+      },
+      restores: null,
       reason: 'undo',
+    });
+  });
+
+  test('of an undo carries what that one forgave, and says that the commit is quarantined again', () => {
+    const undone = vaultHistory({ deployment: 'live' }, { deployment: 'superseded' });
+    const restores = {
+      releases: {
+        r2: { deployment: 'live', health: 'good' },
+        r3: { deployment: 'rolled-back', health: 'bad' },
+      },
+      quarantine: after.quarantine,
+    } as const;
+    const request = { kind: 'undo', run: 2, to: 'r2', reason: 'undo', restores } as const;
+    const plan = planUndo(undone, seen(), vaultPolicy(), request);
+    assert.ok(!isRefusal(plan));
+    const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
+    assert.equal(record?.title, `record r2 as live, quarantine ${bad.slice(0, 7)} again`);
+    const input = record?.input as { readonly before: unknown; readonly restores: unknown };
+    assert.deepEqual(input.restores, restores);
+    assert.deepEqual(input.before, {
+      releases: {
+        r3: { deployment: 'live', health: 'unproven' },
+        r2: { deployment: 'superseded', health: 'good' },
+      },
+      quarantine: [],
     });
   });
 

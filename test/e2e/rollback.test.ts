@@ -65,6 +65,21 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     assert.match(flat(await world.run(['quarantine', 'list'])), /slow pages/);
   });
 
+  it('passes over the same commit, released again and found good twice', async (context) => {
+    const { world } = await givenTwoReleases(context, program);
+    const again = await world.run(['release', '--yes']);
+    requireExit(again, 0);
+    assert.match(
+      flat(again),
+      /r3 is the same code as r2 \([0-9a-f]{7}\): a rollback goes to what was before both/,
+    );
+    const named = await world.run(['plan', 'r2']);
+    assert.match(flat(named), /r2 is the same code as r3/);
+    requireExit(await world.run(['rollback', '--yes']), 0);
+    await requireServed(world, 'r1', 'v1');
+    requireExit(await world.run(['release', '--yes']), 3, 'quarantined');
+  });
+
   it('refuses what it does not know and what is no longer so', async (context) => {
     const { world } = await givenTwoReleases(context, program);
     requireExit(await world.run(['rollback', 'r99', '--yes']), 2, 'unknown-release');
@@ -99,6 +114,28 @@ describe('rolling back, come what may', { concurrency: 2 }, () => {
     requireExit(back, 0);
     assert.match(flat(back), /the configuration is broken; this is the one of the last release/);
     await requireServed(world, 'r1', 'v1');
+  });
+
+  it('whose undo is undone takes the bad commit away again, and it cannot be released', async (context) => {
+    const { world, bad } = await givenTwoReleases(context, program);
+    await world.expect(0, ['rollback', '--yes', '-m', 'it loses entries']);
+    const states = (): unknown =>
+      world.releases().map(({ id, deployment, health }) => [id, deployment, health]);
+    const rolledBack = states();
+    await world.expect(0, ['undo', '--yes']);
+    await requireServed(world, 'r2', 'v2');
+    const again = await world.run(['undo', '--yes']);
+    requireExit(again, 0);
+    await requireServed(world, 'r1', 'v1');
+    assert.deepEqual(states(), rolledBack);
+    assert.deepEqual(world.quarantined(), [bad]);
+    assert.match(flat(await world.run(['quarantine', 'list'])), /it loses entries/);
+    requireExit(await world.run(['release', '--yes']), 3, 'quarantined');
+    await requireServed(world, 'r1', 'v1');
+    // Undone once more, it is what it was after the first undo.
+    await world.expect(0, ['undo', '--yes']);
+    await requireServed(world, 'r2', 'v2');
+    assert.deepEqual(world.quarantined(), []);
   });
 
   it('is not stopped by a missing secret of a channel, and says that nobody was told', async (context) => {

@@ -1,4 +1,5 @@
-import { secretNames } from '../../config/secrets.ts';
+import { secretNames, secretProblem } from '../../config/secrets.ts';
+import { exitCodes } from '../../domain/errors.ts';
 import type { Answer, CommandContext } from '../context.ts';
 import { labelled, table } from '../output/layout.ts';
 
@@ -7,10 +8,13 @@ export async function run(context: CommandContext): Promise<Answer> {
   const body = definition.environments[environment];
   const surfaces = Object.entries(body?.surfaces ?? {});
   const { environment: variables } = context.host;
-  const secrets = secretNames(body).map((name) => ({ name, set: (variables[name] ?? '') !== '' }));
+  const secrets = secretNames(body).map((name) => {
+    const problem = secretProblem(name, variables);
+    return { name, set: problem === undefined, problem };
+  });
   const rows = surfaces.map(([name, one]) => [name, one.kind, one.provider, JSON.stringify(one.options)]);
   return {
-    exit: 0,
+    exit: secrets.every((one) => one.set) ? 0 : exitCodes.usage,
     document: { schema: 'unship.config/1', file, hash, environment, stateBase, secrets, definition },
     screen: [
       `${definition.name}, ${environment} (of ${Object.keys(definition.environments).join(', ')})`,
@@ -19,7 +23,7 @@ export async function run(context: CommandContext): Promise<Answer> {
       ...labelled('State', `${stateBase}/${definition.name}/${environment}`),
       ...table(rows, 3),
       ...secrets.map((one) =>
-        `${one.set ? 'ok' : 'FAIL'}`.padEnd(6).concat(`secret ${one.name}${one.set ? '' : ' is not set'}`),
+        one.problem === undefined ? `ok    secret ${one.name}` : `FAIL  ${one.problem}`,
       ),
     ],
   };

@@ -104,7 +104,8 @@ export function showScreen(report: ShowReport): readonly string[] {
     case 'run':
       return runDetails(report);
     case 'incident':
-      return report.incident.draft.split('\n');
+      // Breaks addresses and mentions for those who render Markdown; a terminal would only spell it out.
+      return report.incident.draft.replaceAll('\u2060', '').split('\n');
     case 'backup':
       return [...backupsScreen([report.backup]), ...labelled('Location', report.backup.location)];
     case 'quarantine':

@@ -1,5 +1,5 @@
 import { formatDuration } from '../../domain/duration.ts';
-import type { RunEvent, StepEvent } from '../../domain/report.ts';
+import type { ReportedError, RunEvent, StepEvent } from '../../domain/report.ts';
 import { width, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -70,7 +70,10 @@ export class LiveRun {
     }
     if (event.state === 'started' || event.state === 'progress' || event.state === 'undoing') {
       const text = event.state === 'progress' ? event.text : event.step.title;
-      this.#running.set(id, { event, text, seenAt: this.#parts.now() });
+      // What a step tells of itself has no time of its own: its clock goes on.
+      const elapsed = this.#elapsed(this.#running.get(id));
+      const ms = event.state === 'progress' ? Math.max(event.ms, elapsed) : event.ms;
+      this.#running.set(id, { event: { ...event, ms }, text, seenAt: this.#parts.now() });
       return;
     }
     if (event.state === 'retrying') {
@@ -80,10 +83,14 @@ export class LiveRun {
     this.#running.delete(id);
     if (event.state === 'verified') terminal.note(stepLines('ok', event, event.observed));
     if (event.state === 'undone') terminal.note(stepLines('undo', event, event.observed ?? event.step.title));
-    if (event.state === 'skipped') terminal.note(stepLines('skip', event, event.error.happened));
-    if (event.state === 'failed') terminal.alert(stepLines('FAIL', event, event.error.happened));
+    if (event.state === 'skipped') terminal.note(stepLines('skip', event, firstLine(event.error)));
+    if (event.state === 'failed') terminal.alert(stepLines('FAIL', event, firstLine(event.error)));
     this.#settled += 1;
     terminal.taskbar(Math.min(100, (100 * this.#settled) / event.total));
+  }
+
+  #elapsed(running: Running | undefined): number {
+    return running === undefined ? 0 : running.event.ms + this.#parts.now() - running.seenAt;
   }
 
   #startTimer(): void {
@@ -100,12 +107,20 @@ export class LiveRun {
   }
 
   #waiting(): readonly (readonly string[])[] {
-    return [...this.#running.values()].map(({ event, text, seenAt }) => {
-      const elapsed = event.ms + this.#parts.now() - seenAt;
+    return [...this.#running.values()].map((running) => {
+      const { event, text } = running;
       const status = event.state === 'undoing' ? 'undo' : 'wait';
-      return stepLines(status, event, text, elapsedOf(elapsed, event.step.estimateMs));
+      // A watch tells its own time, which a resumed one keeps; two clocks on one line confuse.
+      const tellsTime = event.step.action === 'unship.watch' && event.state === 'progress';
+      const time = tellsTime ? '' : elapsedOf(this.#elapsed(running), event.step.estimateMs);
+      return stepLines(status, event, text, time);
     });
   }
+}
+
+/** The rest, the end of a log say, stands in the result in full width. */
+function firstLine(error: ReportedError): string {
+  return error.happened.split('\n')[0] ?? '';
 }
 
 /** `3 of about 4 s`, in whole units; beyond twice the estimate it says nothing any more. */
@@ -130,7 +145,7 @@ function stepLines(status: string, event: StepEvent, text: string, time?: string
   return lines.map((line, index) => {
     const start = index === 0 ? head : ' '.repeat(head.length);
     return index === lines.length - 1 || time !== undefined
-      ? `${start}${line.padEnd(Math.min(room, 34))}  ${shownTime}`
+      ? `${start}${line.padEnd(Math.min(room, 34))}  ${shownTime}`.trimEnd()
       : `${start}${line}`;
   });
 }

@@ -41,7 +41,7 @@ function headline(status: StatusReport, now: number): string {
   const back =
     wayBack === null
       ? 'No way back.'
-      : `Way back: ${wayBack.to}, ${formatDuration(wayBack.estimateMs)}, ${lostShort(wayBack.rowsLost, wayBack.exact)}.`;
+      : `${wayBack.from === release ? 'Way back' : `${wayBack.from} got half-way; way back from it`}: ${wayBack.to}, ${formatDuration(wayBack.estimateMs)}, ${lostShort(wayBack.rowsLost, wayBack.exact)}.`;
   return `${where}: ${release} ${healthWords[health]}, live ${formatDuration(now - since)}. ${back}`;
 }
 

@@ -1,7 +1,7 @@
 import type { Facts } from '../facts.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, Refusal, Step, SurfaceChange } from '../plan.ts';
-import { type History, lastGoodRelease, liveRelease, type Release } from '../release.ts';
+import { type History, isSameCode, liveRelease, type Release, wayBackFrom } from '../release.ts';
 import { actions } from './actions.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import {
@@ -149,7 +149,7 @@ export function planRelease(
     if (movement.moved.length > 0) ready = movement.moved;
   }
   if (request.phase !== 'begin') {
-    const good = lastGoodRelease(history, release.id);
+    const good = wayBackFrom(history, release);
     const finish = finishSteps(release, { live, good }, moves, all, {
       later,
       ready,
@@ -169,7 +169,11 @@ export function planRelease(
       changes: changesOf(all),
       why: [...explainOrder(order, now), ...explainLater(all.webs.length === 0 ? [] : later)],
       options: [],
-      warnings: [...restoreOnlyWarnings(moves), ...releaseHoldWarnings(request.phase, order, all.webs)],
+      warnings: [
+        ...sameCodeWarnings(live, release),
+        ...restoreOnlyWarnings(moves),
+        ...releaseHoldWarnings(request.phase, order, all.webs),
+      ],
       blockedWritesMs,
     },
     facts,
@@ -194,6 +198,14 @@ function restoreOnlyWarnings(moves: ReleaseMoves): readonly string[] {
       .filter((migration) => pending.has(migration.version) && migration.down === 'restore-only')
       .map((migration) => `${migration.name} is restore-only: going back loses what is written after it`);
   });
+}
+
+/** A repeated deploy proves nothing about the code, and is no way back from it. */
+function sameCodeWarnings(live: Release | undefined, release: Release): readonly string[] {
+  if (live === undefined || !isSameCode(live, release)) return [];
+  return [
+    `${release.id} is the same code as ${live.id} (${shortCommit(release.commit)}): a rollback goes to what was before both`,
+  ];
 }
 
 function finishSteps(

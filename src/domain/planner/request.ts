@@ -1,5 +1,5 @@
 import type { Strategy } from '../plan.ts';
-import type { Release, ReleaseId } from '../release.ts';
+import type { Deployment, Health, QuarantinedCommit, Release, ReleaseId } from '../release.ts';
 
 /** What a person asked for when taking a release back. */
 export interface RollbackRequest {
@@ -15,6 +15,15 @@ export interface RollbackRequest {
   readonly reason: string;
 }
 
+/** Where things stood before a rollback or an undo was recorded: what its record writes over. */
+export interface Before {
+  readonly releases: {
+    readonly [release: ReleaseId]: { readonly deployment: Deployment; readonly health: Health };
+  };
+  /** Entries that were not lifted. */
+  readonly quarantine: readonly QuarantinedCommit[];
+}
+
 /** Bringing back what a finished rollback took away. */
 export interface UndoRequest {
   readonly kind: 'undo';
@@ -25,6 +34,11 @@ export interface UndoRequest {
   readonly only?: readonly string[];
   /** Surfaces as they were before a rollback that was limited to them: `replaced` of its record step's input. */
   readonly replaced?: Release['surfaces'];
+  /**
+   * `before` of its record step's input, when the run was itself an undo: what that one forgave counts again.
+   * Absent for a rollback: who undoes one wants the release back, and it has to prove itself anew.
+   */
+  readonly restores?: Before;
   readonly reason: string;
 }
 

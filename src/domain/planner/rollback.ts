@@ -3,15 +3,21 @@ import type { Json } from '../json.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, PlanKind, Refusal, Step } from '../plan.ts';
 import {
+  alreadyBackAt,
+  commitsOf,
   findRelease,
   type History,
+  isMadeOf,
   isQuarantined,
+  isSameCode,
   lastGoodRelease,
   liveRelease,
   type QuarantinedCommit,
   type Release,
+  type ReleaseId,
   releaseNumber,
   type SurfaceRelease,
+  wayBackFrom,
 } from '../release.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
@@ -23,7 +29,7 @@ import {
   movementSteps,
   retireSteps,
 } from './movement.ts';
-import type { Policy, RollbackRequest, UndoRequest } from './request.ts';
+import type { Before, Policy, RollbackRequest, UndoRequest } from './request.ts';
 import { collectMoves, type Moves, schemaLabel } from './rollback-moves.ts';
 
 export { schemaLabel } from './rollback-moves.ts';
@@ -38,21 +44,18 @@ export function currentRelease(history: History): Release | undefined {
 
 /** The quarantine of any commit that the release is made of. */
 function quarantineOf(history: History, release: Release): QuarantinedCommit | undefined {
-  const commits = [release.commit, ...Object.values(release.surfaces).map((surface) => surface.commit)];
-  return commits.flatMap((commit) => (commit === '' ? [] : (isQuarantined(history, commit) ?? [])))[0];
+  return commitsOf(release).flatMap((commit) => isQuarantined(history, commit) ?? [])[0];
+}
+
+/** Told before anything is looked at: what else is wrong here does not matter to a mistyped name. */
+export function unknownRelease(id: ReleaseId): Refusal {
+  return refuse('unknown-release', `there is no release ${id}`, [`release ${id}`], 'unship releases');
 }
 
 function chooseTarget(history: History, from: Release, request: RollbackRequest): Release | Refusal {
   if (request.to !== undefined) {
     const named = findRelease(history, request.to);
-    if (named === undefined) {
-      return refuse(
-        'unknown-release',
-        `there is no release ${request.to}`,
-        [`release ${request.to}`],
-        'unship releases',
-      );
-    }
+    if (named === undefined) return unknownRelease(request.to);
     if (named.deployment === 'pending' || releaseNumber(named.id) > releaseNumber(from.id)) {
       return refuse(
         'no-target',
@@ -85,20 +88,42 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
       'already-there',
       `${from.id} is live since ${rolledBackOver.id} was rolled back`,
       ['the name of the release to go to'],
-      'to go back further, name it: unship rollback rN (see unship releases)',
+      nameIt,
     );
   }
   const live = liveRelease(history);
   // Taking a half-finished release back means what serves now, proven or not, as long as it is not known to be bad.
   const stands = live !== undefined && live.health !== 'bad' && quarantineOf(history, live) === undefined;
   if (from.deployment === 'pending' && stands) return live;
-  const target = lastGoodRelease(history, from.id);
-  if (target !== undefined) return target;
+  const isBackAt = alreadyBackAt(history, from, request.only);
+  if (isBackAt !== undefined) {
+    return refuse(
+      'already-there',
+      `${from.id} is made of what ${isBackAt.id} is made of: a rollback would change no code`,
+      ['the name of the release to go to'],
+      nameIt,
+    );
+  }
+  return wayBackFrom(history, from, request.only) ?? noTarget(history, from);
+}
+
+const nameIt = 'to go back further, name it: unship rollback rN (see unship releases)';
+
+/** Why there is nothing to go back to from here, and what helps. */
+export function noTarget(history: History, from: Release): Refusal {
+  const same = lastGoodRelease(history, from.id);
+  const isFirst = releaseNumber(from.id) === 1;
   return refuse(
     'no-target',
-    `no release before ${from.id} has proven good`,
+    isFirst
+      ? `${from.id} is the first release: there is nothing to go back to yet`
+      : same === undefined
+        ? `no release before ${from.id} has proven good`
+        : `no good release before ${from.id} is of other code: ${same.id} has the same commits`,
     ['a last good release'],
-    'name one you trust: unship rollback rN (see unship releases)',
+    isFirst
+      ? 'release a fix: unship release; from the second release on there is a way back'
+      : 'name one you trust: unship rollback rN (see unship releases)',
   );
 }
 
@@ -114,21 +139,44 @@ function picked(
   );
 }
 
-function json(surfaces: Release['surfaces']): Json {
-  return surfaces as unknown as Json;
+function json(value: Release['surfaces'] | Before): Json {
+  return value as unknown as Json;
+}
+
+/** Where both stand now: the record that follows would lose it, and whoever undoes the run needs it. */
+function before(history: History, from: Release, to: Release): Before {
+  const commits = [from, to].flatMap(commitsOf);
+  return {
+    releases: Object.fromEntries(
+      [from, to].map(({ id, deployment, health }) => [id, { deployment, health }]),
+    ),
+    quarantine: history.quarantine.filter(
+      (entry) => entry.fixedBy === undefined && commits.includes(entry.commit),
+    ),
+  };
 }
 
 function recordTitle(
   from: Release,
   to: Release,
-  kind: PlanKind,
-  only: readonly string[] | undefined,
-  quarantine: boolean,
+  context: {
+    readonly kind: PlanKind;
+    readonly only: readonly string[] | undefined;
+    readonly quarantine: boolean;
+    readonly restores: Before | undefined;
+  },
 ): string {
-  if (only !== undefined)
-    return `record ${only.join(', ')} of ${from.id} as taken ${kind === 'undo' ? 'forward' : 'back'}`;
+  const { kind, only, restores } = context;
+  if (only !== undefined) {
+    const isForward = (kind === 'undo') === (restores === undefined);
+    return `record ${only.join(', ')} of ${from.id} as taken ${isForward ? 'forward' : 'back'}`;
+  }
+  if (restores !== undefined) {
+    const again = restores.quarantine.map((entry) => shortCommit(entry.commit)).join(', ');
+    return `record ${to.id} as live${again === '' ? '' : `, quarantine ${again} again`}`;
+  }
   if (kind === 'undo') return `record ${to.id} as live, lift its quarantine`;
-  return quarantine
+  return context.quarantine && !isMadeOf(to, from.commit)
     ? `record ${to.id} as live, quarantine ${shortCommit(from.commit) || from.id}`
     : `record ${to.id} as live`;
 }
@@ -145,6 +193,8 @@ function aftermath(
     readonly kind: PlanKind;
     readonly quarantine: boolean;
     readonly only: readonly string[] | undefined;
+    readonly before: Before;
+    readonly restores: Before | undefined;
     readonly reason: string;
     readonly policy: Policy;
   },
@@ -152,7 +202,7 @@ function aftermath(
   const { only } = context;
   const record = step({
     action: 'unship.record-rollback',
-    title: recordTitle(from, to, context.kind, only, context.quarantine),
+    title: recordTitle(from, to, context),
     input: {
       from: from.id,
       to: to.id,
@@ -162,7 +212,8 @@ function aftermath(
       // What a limited rollback writes over: the way back to it. The record itself would lose it.
       replaced: only === undefined ? null : json(picked(from.surfaces, only)),
       restored: only === undefined ? null : json(picked(to.surfaces, only)),
-      before: { from: from.deployment, to: to.deployment },
+      before: json(context.before),
+      restores: context.restores === undefined ? null : json(context.restores),
       reason: context.reason,
     },
     after: context.moved,
@@ -206,6 +257,7 @@ function aftermath(
 }
 
 function planMove(
+  history: History,
   from: Release,
   to: Release,
   facts: Facts,
@@ -270,6 +322,8 @@ function planMove(
       kind: request.kind,
       quarantine: request.kind === 'rollback' && request.quarantine !== false,
       only: request.only,
+      before: before(history, from, to),
+      restores: request.kind === 'undo' ? request.restores : undefined,
       reason: request.reason,
       policy,
     }),
@@ -292,6 +346,9 @@ function planMove(
       warnings: [
         ...moves.warnings,
         ...(to.health === 'good' || request.kind === 'undo' ? [] : [`${to.id} has not proven good`]),
+        ...(request.kind === 'rollback' && isSameCode(from, to, request.only)
+          ? [sameCodeWarning(from, to)]
+          : []),
         ...holdWarnings(order, moves.webs),
       ],
       blockedWritesMs: movement.blockedWritesMs,
@@ -299,6 +356,11 @@ function planMove(
     facts,
     policy,
   );
+}
+
+function sameCodeWarning(from: Release, to: Release): string {
+  const commit = shortCommit(to.commit);
+  return `${to.id} is the same code as ${from.id}${commit === '' ? '' : ` (${commit})`}: what is wrong with the one is wrong with the other`;
 }
 
 /** Takes the current release back. Total: every combination of facts gives a plan or a refusal that names what is missing. */
@@ -321,7 +383,7 @@ export function planRollback(
       'unship releases',
     );
   }
-  return planMove(from, to, facts, policy, request);
+  return planMove(history, from, to, facts, policy, request);
 }
 
 /** Brings back what a rollback took away. Quarantine does not stop it: a person asked for exactly this release. */
@@ -335,19 +397,12 @@ export function planUndo(
   const to = findRelease(history, request.to);
   if (from === undefined)
     return refuse('not-live', 'nothing is released here', ['a live release'], 'unship init');
-  if (to === undefined) {
-    return refuse(
-      'unknown-release',
-      `there is no release ${request.to}`,
-      [`release ${request.to}`],
-      'unship releases',
-    );
-  }
+  if (to === undefined) return unknownRelease(request.to);
   if (request.replaced !== undefined) {
     // A limited rollback left the release in place: its surfaces alone come back.
     const only = Object.keys(request.replaced).sort();
     const whole = { ...from, surfaces: { ...from.surfaces, ...request.replaced } };
-    if (to.id === from.id) return planMove(from, whole, facts, policy, { ...request, only });
+    if (to.id === from.id) return planMove(history, from, whole, facts, policy, { ...request, only });
     return refuse(
       'plan-stale',
       `${from.id} followed ${to.id}`,
@@ -357,5 +412,5 @@ export function planUndo(
   }
   if (to.id === from.id)
     return refuse('already-there', `${to.id} is what is live`, ['another run to undo'], 'unship runs');
-  return planMove(from, to, facts, policy, request);
+  return planMove(history, from, to, facts, policy, request);
 }

@@ -1,0 +1,177 @@
+import { isUnshipError, messageOf } from '../domain/errors.ts';
+import type { DatabaseFacts, SurfaceFacts } from '../domain/facts.ts';
+import type { ReleaseId } from '../domain/release.ts';
+import type { DoctorReport } from '../domain/report.ts';
+import { look } from './observe.ts';
+import type { Parts } from './parts.ts';
+import { missingSecrets } from './secrets.ts';
+import { type MakePlan, type WayBackNow, wayBackNow } from './way-back.ts';
+
+/** Is there a way back right now, and what is missing: a row a question, each with what mends it. */
+export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<DoctorReport> {
+  const { live, facts, failures } = await look(parts);
+  const rows: { level: 'ok' | 'warn' | 'FAIL'; subject: string; text: string; fix?: string }[] = [];
+  const noWayBack: string[] = [];
+  for (const { surface, error } of failures) {
+    noWayBack.push(surface);
+    const fix = isUnshipError(error) ? error.details.next : undefined;
+    rows.push({
+      level: 'FAIL',
+      subject: surface,
+      text: isUnshipError(error) ? error.details.happened : messageOf(error),
+      ...(fix === undefined ? {} : { fix }),
+    });
+  }
+  rows.push(...secretRows(parts, noWayBack));
+  if (live === undefined) {
+    rows.push({ level: 'FAIL', subject: 'releases', text: 'nothing is released yet', fix: 'unship release' });
+    noWayBack.push(...Object.keys(facts.surfaces));
+  } else {
+    rows.push(...wayBackRows(parts, await wayBackNow(parts, makePlan), live.id, noWayBack));
+  }
+  for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...rehearsalRows(parts));
+  for (const [surface, port] of parts.webs) {
+    const text = await port.openBuilds();
+    if (text === null) continue;
+    const fix = 'allow user namespaces (unshare) on this machine: unship explain build-not-enclosed';
+    rows.push({ level: 'warn', subject: surface, text, fix });
+  }
+  for (const [surface, port] of parts.desktops) {
+    const problems = await port.standbyProblems();
+    rows.push(
+      ...problems.map((text) => ({ level: 'warn' as const, subject: surface, text: `standby: ${text}` })),
+    );
+  }
+  if (parts.channels.length === 0) {
+    rows.push({
+      level: 'warn',
+      subject: 'team',
+      text: 'no channel: nobody is told',
+      fix: 'configure notifications.team',
+    });
+  }
+  if (parts.policy.bakeMs === 0)
+    rows.push({
+      level: 'warn',
+      subject: 'guard',
+      text: 'releases are not watched',
+      fix: 'configure guard.bake',
+    });
+  const surfaces = [...new Set(noWayBack)];
+  return { schema: 'unship.doctor/1', noWayBack: surfaces, surfaces: parts.surfaces.size, rows };
+}
+
+/** `noWayBack` takes in the surfaces that can't go back; where the reason is none of theirs, all of them can't. */
+function wayBackRows(
+  parts: Parts,
+  way: WayBackNow,
+  live: ReleaseId,
+  noWayBack: string[],
+): DoctorReport['rows'] {
+  if (way.plan === null) {
+    const { refusal } = way;
+    const ofSurfaces = refusal.missing.flatMap((item) => {
+      const surface = item.split(':')[0] ?? '';
+      return parts.surfaces.has(surface) ? [{ surface, text: item.slice(surface.length + 1).trim() }] : [];
+    });
+    const told = new Set(noWayBack);
+    const names = ofSurfaces.length > 0 ? ofSurfaces.map(({ surface }) => surface) : parts.surfaces.keys();
+    noWayBack.push(...names);
+    if (ofSurfaces.length === 0) {
+      return [{ level: 'FAIL', subject: 'way back', text: refusal.happened, fix: refusal.next }];
+    }
+    return ofSurfaces
+      .filter(({ surface }) => !told.has(surface))
+      .map(({ surface, text }) => ({ level: 'FAIL', subject: surface, text, fix: refusal.next }));
+  }
+  const { plan, named } = way;
+  const loss = plan.rowsLost === 0 && !plan.lossUncertain ? 'nothing lost' : `LOSES ${plan.rowsLost} rows`;
+  const from = plan.from === live ? '' : `from ${plan.from}, which got half-way, to `;
+  const time = `about ${Math.max(1, Math.round(plan.estimateMs / 1000))} s`;
+  return [
+    {
+      level: plan.rowsLost > 0 ? 'warn' : 'ok',
+      subject: 'way back',
+      text: `${from}${plan.to}, ${time}, ${loss}${named === null ? '' : `; further back than the last rollback, so name it: unship rollback ${named}`}`,
+    },
+  ];
+}
+
+function secretRows(parts: Parts, noWayBack: string[]): DoctorReport['rows'] {
+  return missingSecrets(parts).map(({ name, surface, happened }) => {
+    if (surface !== null) noWayBack.push(surface);
+    return {
+      level: surface === null ? 'warn' : 'FAIL',
+      subject: surface ?? 'secret',
+      text: happened,
+      fix: `set ${name}`,
+    };
+  });
+}
+
+function rehearsalRows(parts: Parts): DoctorReport['rows'] {
+  if (parts.policy.rehearsal === 'off') {
+    return [
+      {
+        level: 'warn',
+        subject: 'rehearsal',
+        text: 'off: nobody knows whether the way back works',
+        fix: "remove rehearsal: 'off'",
+      },
+    ];
+  }
+  const unnamed = [...parts.databases.keys()].filter((surface) => {
+    const options = parts.definition.surfaces[surface]?.options as
+      | { readonly environment?: unknown }
+      | undefined;
+    return options?.environment === undefined;
+  });
+  if (parts.webs.size === 0) return [];
+  return unnamed.map((surface) => ({
+    level: 'FAIL' as const,
+    subject: surface,
+    text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
+    fix: `name it in ${surface}: sqlite({ …, environment: 'NAME' })`,
+  }));
+}
+
+function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] {
+  if (seen.kind === 'web') {
+    const ready = Object.values(seen.releases).map((item) => item.readiness);
+    const text =
+      seen.live === null
+        ? 'nothing serves'
+        : `${seen.live} serves; ${ready.filter((item) => item === 'warm').length} warm, ${ready.filter((item) => item === 'on-disk').length} on disk`;
+    return [{ level: seen.live === null ? 'warn' : 'ok', subject: surface, text }];
+  }
+  if (seen.kind === 'desktop') {
+    return seen.standby === null
+      ? [
+          {
+            level: 'warn',
+            subject: surface,
+            text: 'no standby hotfix: who has a bad version waits for a build',
+            fix: 'build the good code under a higher version into the standby folder',
+          },
+        ]
+      : [{ level: 'ok', subject: surface, text: `standby hotfix ${seen.standby.version} is ready` }];
+  }
+  return databaseRows(surface, seen);
+}
+
+function databaseRows(surface: string, seen: DatabaseFacts): DoctorReport['rows'] {
+  const without = seen.migrations.filter((migration) => migration.down === 'missing');
+  const verified = seen.backups.filter((backup) => backup.verified).length;
+  return [
+    ...without.map((migration) => ({
+      level: 'warn' as const,
+      subject: surface,
+      text: `${migration.name} has no down migration`,
+      fix: 'write its down part',
+    })),
+    verified > 0
+      ? { level: 'ok' as const, subject: surface, text: `${verified} verified backups` }
+      : { level: 'warn' as const, subject: surface, text: 'no backup yet', fix: 'unship backup' },
+  ];
+}
