@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
  * its own process. Says what is missing, and fails.
  */
 const tests = [
-  'test/domain/**/*.test.ts',
+  // Not the properties: what they enter differs from run to run.
+  'test/domain/**/!(planner-properties).test.ts',
   'test/engine/{engine,journal,session,step-runner}.test.ts',
   'test/guard/guard.test.ts',
 ];

@@ -1,5 +1,5 @@
 import type { BackupFacts, DatabaseFacts, MigrationFacts, WebFacts, WebReadiness } from '../facts.ts';
-import type { OnFailure, Step, Strategy, SurfaceChange } from '../plan.ts';
+import type { OnFailure, Step, SurfaceChange } from '../plan.ts';
 import type { Release, ReleaseId } from '../release.ts';
 import { step } from './builder.ts';
 import type { DatabaseDistance } from './database-strategy.ts';
