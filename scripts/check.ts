@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** The one gate: `npm run check`, or `npm run check -- --fast` without the tests. Stops at the first failure. */
+/** The one gate: `npm run check`, or `npm run check -- --fast` without the tests and their coverage. Stops at the first failure. */
 const { values } = parseArgs({ options: { fast: { type: 'boolean', default: false } } });
 
 const gates: readonly (readonly [name: string, command: readonly string[]])[] = [
@@ -10,7 +10,13 @@ const gates: readonly (readonly [name: string, command: readonly string[]])[] = 
   ['lint and format', ['biome', 'check', '.']],
   ['boundaries', [process.execPath, 'scripts/boundaries.ts']],
   ['dead code', ['knip']],
-  ...(values.fast ? [] : ([['tests', [process.execPath, 'scripts/test.ts']]] as const)),
+  ...(values.fast
+    ? []
+    : ([
+        // It takes seconds, and the tests minutes.
+        ['coverage', [process.execPath, 'scripts/coverage.ts']],
+        ['tests', [process.execPath, 'scripts/test.ts']],
+      ] as const)),
 ];
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));

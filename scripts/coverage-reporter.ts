@@ -1,5 +1,9 @@
+import { globSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
+
+/** Files of which everything is to be covered. */
+export const measured: readonly string[] = ['src/domain/**/*.ts', 'src/engine/*.ts'];
 
 /** Failures, then every line, branch and function that no test entered, as `file:line  what`. */
 export default async function* coverageReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
@@ -18,6 +22,12 @@ export default async function* coverageReporter(source: AsyncIterable<TestEvent>
         ...functions.map(({ line, count, name }) => ({ line, count, what: `function ${name}`.trimEnd() })),
       ].filter(({ count }) => count === 0);
       for (const { line, what } of missing) yield `${relative('', path)}:${line}  ${what} not covered\n`;
+    }
+    const seen = new Set(files.map(({ path }) => relative('', path)));
+    for (const file of globSync(measured).sort()) {
+      if (seen.has(file)) continue;
+      yield `${file}  not measured\n`;
+      process.exitCode = 1;
     }
     yield `${files.length} files: ${totals.coveredLineCount} of ${totals.totalLineCount} lines, `;
     yield `${totals.coveredBranchCount} of ${totals.totalBranchCount} branches, `;

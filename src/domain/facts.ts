@@ -48,7 +48,7 @@ export interface MigrationFacts {
   readonly oldCodeRuns: Compatibility;
   /** Code from after this migration runs on the schema before it. */
   readonly newCodeRuns: Compatibility;
-  /** It updates, deletes or rebuilds rows that existed before. */
+  /** It updates, deletes or rebuilds rows that existed before, or nobody can tell that it does not. */
   readonly changesRows: {
     readonly holds: boolean;
     readonly tables: readonly string[];

@@ -199,7 +199,7 @@ export class Engine {
         // From here on: while the journal is written, the last one under way may end.
         const next = Promise.race(inFlight.values());
         next.catch(() => undefined);
-        const nowWaiting = [...inFlight.keys()].every((id) => isWait(journal.plan, id));
+        const nowWaiting = journal.plan.steps.every((step) => !inFlight.has(step.id) || isWait(step));
         if (nowWaiting !== waiting && !stop.aborted) {
           waiting = nowWaiting;
           await journal.append({ type: 'run', status: waiting ? 'waiting' : 'running' });
@@ -333,9 +333,8 @@ function isApplied(state: StepState | undefined): boolean {
   return state?.status === 'applied' || state?.status === 'verified';
 }
 
-function isWait(plan: Plan, id: string): boolean {
-  const step = plan.steps.find((item) => item.id === id);
-  return step !== undefined && (actionEntry(step.action)?.waits ?? false);
+function isWait(step: Step): boolean {
+  return actionEntry(step.action)?.waits === true;
 }
 
 function isFencedOut(error: unknown): boolean {

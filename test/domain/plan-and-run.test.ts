@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { messageOf } from '../../src/domain/errors.ts';
-import { addLook, judge, noEvidence, readEvidence } from '../../src/domain/health.ts';
+import { addLook, judge, judgeSoFar, noEvidence, readEvidence } from '../../src/domain/health.ts';
 import { tokenize } from '../../src/domain/migrations/sql-statements.ts';
-import { ancestorsOf } from '../../src/domain/plan.ts';
+import { ancestorsOf, shortHash } from '../../src/domain/plan.ts';
 import { refuse } from '../../src/domain/planner/builder.ts';
 import { refusalError } from '../../src/domain/refusal-error.ts';
 import { foldRun, readySteps } from '../../src/domain/run.ts';
@@ -30,6 +30,11 @@ describe('a plan', () => {
   test('takes as long as its longest chain of required steps', () => {
     assert.equal(plan.estimateMs, 430);
     assert.equal(planOf('rollback', []).estimateMs, 0);
+  });
+
+  test('is called by the first six digits of its hash', () => {
+    assert.equal(shortHash(plan.hash).length, 6);
+    assert.ok(plan.hash.startsWith(shortHash(plan.hash)));
   });
 
   test('has nothing before a step that it does not have', () => {
@@ -106,6 +111,18 @@ describe('a watch', () => {
     const { verdict, reason } = judge({ ...noEvidence, passed: 59 }, policy);
     assert.deepEqual([verdict, reason], ['inconclusive', 'too few looks had an answer: 59, 60 are needed']);
     assert.equal(judge({ ...noEvidence, passed: 60 }, policy).verdict, 'healthy');
+  });
+
+  test('that ends with a row of failures is unhealthy, as it was before its end', () => {
+    const failed = { check: 'health', verdict: 'fail', seen: 'GET /health: 500', ms: 3 } as const;
+    let evidence = { ...noEvidence, passed: 100 };
+    for (let look = 1; look < policy.failures; look += 1) evidence = addLook(evidence, [failed], look);
+    assert.equal(judgeSoFar(evidence, policy), undefined);
+    assert.equal(judge(evidence, policy).verdict, 'inconclusive');
+    evidence = addLook(evidence, [failed], policy.failures);
+    const reason = `${policy.failures} failed looks in a row: GET /health: 500`;
+    assert.deepEqual(judge(evidence, policy), { verdict: 'unhealthy', reason });
+    assert.deepEqual(judgeSoFar(evidence, policy), { verdict: 'unhealthy', reason });
   });
 
   test('is not read back from evidence without its checks', () => {

@@ -286,6 +286,34 @@ describe('the desktop in a rollback', () => {
     assert.ok(!ids(plan).includes('desktop.halt'));
   });
 
+  test('a feed that is empty, or holds the good version back, offers it again', () => {
+    const halted = { '1.0.0': { status: 'halted', commit: good } } as const;
+    const published = { '1.0.0': { status: 'published', commit: good } } as const;
+    for (const [offered, versions] of [
+      [null, published],
+      [null, halted],
+      ['0.9.0', halted],
+    ] as const) {
+      const plan = rollback({ facts: seen({ desktop: desktop({ offered, versions }) }) });
+      const steps = plan.steps.filter((step) => step.surface === 'desktop');
+      assert.deepEqual(
+        steps.map(({ id, input }) => [id, input]),
+        [['desktop.unpull', { version: '1.0.0', offered }]],
+      );
+      assert.deepEqual(
+        plan.changes.find((change) => change.surface === 'desktop'),
+        {
+          surface: 'desktop',
+          kind: 'desktop',
+          now: offered ?? 'nothing',
+          after: '1.0.0',
+          what: 'offer 1.0.0 again',
+          estimateMs: 150,
+        },
+      );
+    }
+  });
+
   test('a feed that offers nothing any more, because the bad version was halted, still gets the good one', () => {
     const versions = {
       '1.0.0': { status: 'published', commit: good },
@@ -367,6 +395,30 @@ describe('where a rollback goes', () => {
     const gone = web({ releases: { r2: { readiness: 'gone', reason: 'its commit was pruned' } } });
     const answer = refused(answerRollback({ facts: seen({ web: gone }) }), 'target-gone');
     assert.deepEqual(answer.missing, ["web: r2 can't be brought back: its commit was pruned"]);
+  });
+
+  test('from a release whose commit is not known: it is called by its number', () => {
+    const { title } = rollback().steps.find(({ id }) => id === 'unship.record-rollback') ?? {};
+    assert.equal(title, 'record r2 as live, quarantine bbbbbbb');
+    const adopted = rollback({ history: vaultHistory({ commit: '' }) });
+    assert.equal(
+      adopted.steps.find(({ id }) => id === 'unship.record-rollback')?.title,
+      'record r2 as live, quarantine r3',
+    );
+  });
+
+  test('a database that only the target names goes down by the texts that were kept', () => {
+    const { web: only } = vaultRelease(3).surfaces;
+    const plan = rollback({
+      history: vaultHistory({ surfaces: { web: only } as never }),
+      facts: vault({ migrations: [migration('0018', rewritesRows)] }),
+    });
+    assert.deepEqual(plan.steps.find((step) => step.id === 'vault.migrate-down')?.input, {
+      release: 'r2',
+      commit: '',
+      versions: ['0018'],
+      applied: ['0016', '0017'],
+    });
   });
 
   test('what came after the target stays as it is, and that is said', () => {

@@ -110,6 +110,20 @@ describe('a run', () => {
     assert.deepEqual(seen, [expected, expected]);
   });
 
+  test('tells how far a step is, without a word in its journal', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.stage', async (context, part) => {
+      if (part === 'apply') context.progress('npm ci');
+    });
+    await process.run(releasePlan());
+    assert.deepEqual(
+      process.events.filter((event) => event.type === 'progress'),
+      [{ type: 'progress', run: 1, step: 'web.stage', text: 'npm ci' }],
+    );
+    assert.doesNotMatch(JSON.stringify(await process.store.journal(1)), /npm ci/);
+  });
+
   test('goes on when something best-effort fails, after three attempts', async () => {
     using world = new World();
     const process = world.process();
@@ -132,9 +146,13 @@ describe('a run', () => {
 describe('when a step fails', () => {
   test('a release is undone, in reverse order of what was done', async () => {
     using world = new World();
+    const told: unknown[] = [];
+    world.undone = async (plan, fence) =>
+      void told.push(plan.hash, fence, (await stateOf(process, 1)).status, [...world.done]);
     const process = world.process();
     world.behaviours.set('web.switch', failing('verify'));
     const outcome = await process.run(releasePlan());
+    assert.deepEqual(told, [releasePlan().hash, 1, 'undoing', []], 'before that is journaled');
     assert.equal(outcome.status, 'undone');
     assert.equal(outcome.error, broken);
     assert.deepEqual(world.effects.slice(5), [
@@ -648,6 +666,28 @@ describe('the lease', () => {
     assert.equal(world.done.size, 8);
     const counts = world.effects.filter((effect, index) => world.effects.indexOf(effect) !== index);
     assert.deepEqual(counts, []);
+  });
+
+  test('work that only waits is told to stop when another one has the lease, and concludes nothing', async () => {
+    for (const part of ['apply', 'undo']) {
+      using world = new World();
+      const [hung, other] = [world.process(), world.process()];
+      const plan = releasePlan();
+      if (part === 'undo') world.behaviours.set('web.switch', failing('apply'));
+      const step = part === 'undo' ? 'vault.migrate-up' : 'web.start';
+      world.behaviours.set(step, async (context, at) => {
+        if (at !== part) return;
+        assert.ok((await other.open('take-over')).granted);
+        while (!context.signal.aborted) await context.runtime.clock.sleep(100, context.signal);
+        throw new Error('told to stop');
+      });
+      const outcome = await hung.run(plan);
+      const error = part === 'undo' ? { error: broken } : {};
+      assert.deepEqual(outcome, { run: 1, status: 'superseded', ...error });
+      const { status, steps } = await stateOf(other, 1);
+      assert.equal(status, part === 'undo' ? 'undoing' : 'running');
+      assert.equal(steps[step]?.status, part === 'undo' ? 'undoing' : 'applying');
+    }
   });
 
   test('fencing tokens only grow', async () => {

@@ -71,6 +71,21 @@ describe('the journal of a run', () => {
     assert.deepEqual(statuses(), ['verified', 'verified']);
   });
 
+  test('that has no entry yet takes what is deferred all the same', async () => {
+    using world = new World();
+    const process = world.process();
+    const { fence } = await process.session();
+    const journal = new Journal(process.store, fence, 1, plan, [], () => {});
+    journal.defer(verified('web.start'));
+    assert.deepEqual(journal.state.steps['web.start'], {
+      status: 'verified',
+      attempt: 1,
+      observed: 'as wanted',
+      startedAt: 0,
+      endedAt: 0,
+    });
+  });
+
   test('what is asked for in one turn is one commit, in that order', async () => {
     using world = new World();
     const batches: Batch[] = [];

@@ -72,6 +72,15 @@ test('a step that a pause comes before leaves no trace', async () => {
   assert.deepEqual([outcome, calls, await statuses()], [{ outcome: 'interrupted' }, [], []]);
 });
 
+test('a step that a pause meets while it is written down is not begun', async () => {
+  using world = new World();
+  const { step, journal, context, pause, statuses } = await given(world);
+  const calls: unknown[] = [];
+  const running = runStep(step, handler(calls), { status: 'pending', attempt: 0 }, context, journal);
+  pause.abort();
+  assert.deepEqual([await running, calls, await statuses()], [{ outcome: 'interrupted' }, [], ['applying']]);
+});
+
 test('a step that has nothing to undo needs no undoing', async () => {
   using world = new World();
   const { step, journal, context, statuses } = await given(world);

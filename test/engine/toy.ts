@@ -28,6 +28,8 @@ export class World implements Disposable {
   readonly done: Set<string> = new Set();
   readonly behaviours: Map<string, Behaviour> = new Map();
   readonly absent: Set<string> = new Set();
+  /** What becomes of a run of which everything was taken back. */
+  undone?: (plan: Plan, fence: number) => Promise<void>;
   /** Highest number of steps under way at once. */
   widest = 0;
   #underWay = 0;
@@ -81,6 +83,7 @@ export class Process {
       store: this.store,
       runtime: this.self.runtime,
       handler: (item) => (world.absent.has(item.id) ? undefined : this.#handler(item)),
+      ...(world.undone === undefined ? {} : { undone: world.undone }),
     });
   }
 

@@ -222,7 +222,7 @@ function readAlter(reader: Reader, findings: Findings): void {
     change(findings, table, `drops ${table}.${column} with its values`);
     return;
   }
-  unknown(findings, `ALTER TABLE ${table}`, reader.rest());
+  unknown(findings, `ALTER TABLE ${table}`, reader.rest(), table);
 }
 
 /** Columns that the SET of an UPDATE names. */
@@ -273,10 +273,13 @@ function readWrite(statement: SqlStatement, findings: Findings): void {
   if (hasWord(rest, 'SELECT')) change(findings, table, `fills ${table} from other rows`);
 }
 
-function unknown(findings: Findings, start: string, rest: readonly SqlToken[]): void {
+function unknown(findings: Findings, start: string, rest: readonly SqlToken[], table = '?'): void {
   const text = [start, ...rest.slice(0, 3).map((token) => token.text)].join(' ');
-  findings.breaksOld.push(`has a statement whose effect is not known (${text} …)`);
-  findings.breaksNew.push(`has a statement whose effect is not known (${text} …)`);
+  const what = `has a statement whose effect is not known (${text.trim()} …)`;
+  findings.breaksOld.push(what);
+  findings.breaksNew.push(what);
+  // It may do anything: rewrite rows as well.
+  change(findings, table, what);
 }
 
 const harmless: ReadonlySet<string> = new Set([
@@ -339,7 +342,7 @@ function judge(
 
 /**
  * What one migration means for the code on either side of it and for the rows that were there, as its text
- * tells. What is not understood counts as breaking. The author's declarations go before the text.
+ * tells. What is not understood counts as breaking, and as changing rows. The author's declarations go before the text.
  */
 export function classifyMigration(migration: Migration): Classification {
   const findings: Findings = {

@@ -3,17 +3,23 @@ import type { Step, SurfaceChange } from '../plan.ts';
 import type { SurfaceRelease } from '../release.ts';
 import { step } from './builder.ts';
 
-/** A desktop feed that has to offer another version. */
-export interface DesktopMove {
-  readonly surface: string;
-  /** The version offered now, to be pulled; null when the feed is empty. */
-  readonly bad: string | null;
-  /** The version of the release to go to. */
-  readonly good: string;
-  /** The good code under a higher version, when it is ready. */
-  readonly standby: string | null;
-  readonly how: 'pull' | 'unpull';
-}
+/** A desktop feed that has to offer `good`, the version of the release to go to. */
+export type DesktopMove =
+  | {
+      readonly how: 'pull';
+      readonly surface: string;
+      readonly bad: string;
+      readonly good: string;
+      /** The good code under a higher version, when it is ready. */
+      readonly standby: string | null;
+    }
+  | {
+      readonly how: 'unpull';
+      readonly surface: string;
+      /** The version offered now; null when the feed is empty. */
+      readonly offered: string | null;
+      readonly good: string;
+    };
 
 /**
  * What the feed has to do for `target` to be what clients are offered and `leaving` to be withdrawn. The feed may
@@ -32,25 +38,26 @@ export function desktopMove(
   const sameCode = (version: string): boolean =>
     target.commit !== '' && facts.versions[version]?.commit === target.commit;
   const settled = offered !== null && (offered === good || sameCode(offered));
-  const left = leaving === undefined || leaving.label === good ? undefined : facts.versions[leaving.label];
-  const withdrawn = left === undefined || left.status === 'pulled';
+  const isLeft = (version: string): boolean => version === leaving?.label && version !== good;
+  const left = Object.keys(facts.versions).find(isLeft);
+  const withdrawn = left === undefined || facts.versions[left]?.status === 'pulled';
   if (settled && withdrawn) return { moves: [], warnings: [] };
   if (known === undefined) {
     return { moves: [], warnings: [`${surface}: ${good} was never published here; the feed stays as it is`] };
   }
-  const bad = settled || left !== undefined ? (leaving?.label ?? offered) : offered;
+  const bad = left ?? offered;
   // Where there is nothing to pull, what stood before is offered again.
-  if (!settled && (known.status === 'pulled' || known.status === 'halted' || bad === null)) {
-    return { moves: [{ surface, bad: offered, good, standby: null, how: 'unpull' }], warnings: [] };
+  if (bad === null || (!settled && (known.status === 'pulled' || known.status === 'halted'))) {
+    return { moves: [{ how: 'unpull', surface, offered, good }], warnings: [] };
   }
   const standby =
     facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
   // The good code is out under a higher version already: withdrawing is all that is left.
   const out = settled && offered !== good;
   return {
-    moves: [{ surface, bad, good, standby: out ? null : standby, how: 'pull' }],
+    moves: [{ how: 'pull', surface, bad, good, standby: out ? null : standby }],
     warnings:
-      standby === null && !out && bad !== null
+      standby === null && !out
         ? [`${surface}: who already has ${bad} keeps it until a hotfix above it is published: none is ready`]
         : [],
   };
@@ -73,42 +80,36 @@ export function desktopSteps(
           surface: move.surface,
           action: 'desktop.unpull',
           title: `offer ${move.good} again`,
-          input: { version: move.good, offered: move.bad },
+          input: { version: move.good, offered: move.offered },
           after: context.moved,
           onFailure: 'block',
           estimateMs: 100,
         }),
       ];
     }
-    const halt =
-      move.bad === null || pullsAtOnce
-        ? []
-        : [
-            step({
-              surface: move.surface,
-              action: 'desktop.halt',
-              title: `halt ${move.bad}`,
-              input: { version: move.bad },
-              after: context.gate,
-              importance: 'best-effort',
-              onFailure: 'block',
-              estimateMs: 50,
-            }),
-          ];
-    const pull =
-      move.bad === null
-        ? []
-        : [
-            step({
-              surface: move.surface,
-              action: 'desktop.pull',
-              title: `pull ${move.bad}, offer ${move.good}`,
-              input: { version: move.bad, to: move.good },
-              after: context.moved,
-              onFailure: 'block',
-              estimateMs: 100,
-            }),
-          ];
+    const halt = pullsAtOnce
+      ? []
+      : [
+          step({
+            surface: move.surface,
+            action: 'desktop.halt',
+            title: `halt ${move.bad}`,
+            input: { version: move.bad },
+            after: context.gate,
+            importance: 'best-effort',
+            onFailure: 'block',
+            estimateMs: 50,
+          }),
+        ];
+    const pull = step({
+      surface: move.surface,
+      action: 'desktop.pull',
+      title: `pull ${move.bad}, offer ${move.good}`,
+      input: { version: move.bad, to: move.good },
+      after: context.moved,
+      onFailure: 'block',
+      estimateMs: 100,
+    });
     const publish =
       move.standby === null
         ? []
@@ -118,28 +119,30 @@ export function desktopSteps(
               action: 'desktop.publish-standby',
               title: `publish ${move.standby}: the code of ${move.good} under a higher version`,
               input: { version: move.standby },
-              after: [...context.moved, ...pull.map((item) => item.id)],
+              after: [...context.moved, pull.id],
               onFailure: 'block',
               estimateMs: 500,
               pointOfNoReturn: true,
             }),
           ];
-    return [...halt, ...pull, ...publish];
+    return [...halt, pull, ...publish];
   });
 }
 
 export function desktopChange(move: DesktopMove): SurfaceChange {
+  const { surface, good } = move;
+  if (move.how === 'unpull') {
+    const now = move.offered ?? 'nothing';
+    return { surface, kind: 'desktop', now, after: good, what: `offer ${good} again`, estimateMs: 150 };
+  }
+  const { bad, standby } = move;
   return {
-    surface: move.surface,
+    surface,
     kind: 'desktop',
-    now: move.bad ?? 'nothing',
-    after: move.standby ?? move.good,
+    now: bad,
+    after: standby ?? good,
     what:
-      move.how === 'unpull'
-        ? `offer ${move.good} again`
-        : move.standby === null
-          ? `pull ${move.bad ?? ''}, offer ${move.good}`
-          : `pull ${move.bad ?? ''}; the code of ${move.good} out as ${move.standby}`,
-    estimateMs: move.standby === null ? 150 : 650,
+      standby === null ? `pull ${bad}, offer ${good}` : `pull ${bad}; the code of ${good} out as ${standby}`,
+    estimateMs: standby === null ? 150 : 650,
   };
 }

@@ -1,13 +1,14 @@
-import type { DatabaseFacts, MigrationFacts, WebFacts } from '../facts.ts';
-import type { OnFailure, Step, Strategy, SurfaceChange } from '../plan.ts';
+import type { BackupFacts, DatabaseFacts, MigrationFacts, WebFacts, WebReadiness } from '../facts.ts';
+import type { OnFailure, Step, SurfaceChange } from '../plan.ts';
 import type { Release, ReleaseId } from '../release.ts';
 import { step } from './builder.ts';
-import { backupFor, type DatabaseDistance } from './database-strategy.ts';
+import type { DatabaseDistance } from './database-strategy.ts';
 
 /** A web surface that has to serve another release. */
 export interface WebMove {
   readonly surface: string;
   readonly facts: WebFacts;
+  readonly readiness: Exclude<WebReadiness, 'gone'>;
   readonly target: { readonly release: ReleaseId; readonly commit: string; readonly artifact: WebArtifact };
   /** What serves now, to be retired; null when nothing does. */
   readonly current: {
@@ -20,15 +21,20 @@ export interface WebMove {
 type WebArtifact = Release['surfaces'][string]['artifact'];
 
 /** A database that has to have another schema. */
-export interface DatabaseMove {
+export type DatabaseMove = {
   readonly distance: DatabaseDistance;
-  readonly strategy: Exclude<Strategy, 'keep-schema'> | 'migrate-up';
   readonly release: ReleaseId;
   readonly commit: string;
-  /** Release and commit whose migrations are taken back. */
-  readonly from: { readonly release: ReleaseId; readonly commit: string } | null;
   readonly estimateMs: number;
-}
+} & (
+  | { readonly strategy: 'migrate-up' }
+  | {
+      readonly strategy: 'migrate-down';
+      /** Release and commit whose migrations are taken back. */
+      readonly from: { readonly release: ReleaseId; readonly commit: string };
+    }
+  | { readonly strategy: 'restore' | 'restore-with-salvage'; readonly backup: BackupFacts }
+);
 
 /** Which side goes first; `hold`: neither fits the other half-way, so requests wait while both change. */
 export type Order = 'web-first' | 'database-first' | 'hold' | 'only-web' | 'only-database' | 'nothing';
@@ -144,24 +150,24 @@ function databaseStep(move: DatabaseMove, after: readonly string[], options: Mov
       action: 'database.migrate-down',
       title: `archive what is dropped, migrate down ${surplus.join(', ')}`,
       input: {
-        release: move.from?.release ?? move.release,
-        commit: move.from?.commit ?? '',
+        release: move.from.release,
+        commit: move.from.commit,
         versions: surplus,
         applied: facts.applied.filter((version) => !surplus.includes(version)),
       },
     });
   }
-  const backup = backupFor(move.distance);
+  const { id, fingerprint } = move.backup;
   return step({
     ...common,
     action: 'database.restore',
-    title: `restore backup ${backup?.id ?? ''}`,
-    input: { backup: backup?.id ?? '', fingerprint: backup?.fingerprint ?? '', applied: targetApplied },
+    title: `restore backup ${id}`,
+    input: { backup: id, fingerprint, applied: targetApplied },
   });
 }
 
 function webEstimates(move: WebMove): { readonly stage: number; readonly start: number } {
-  const readiness = move.facts.releases[move.target.release]?.readiness ?? 'gone';
+  const { readiness } = move;
   const { startMs, buildMs } = move.facts.measurements;
   return {
     stage: readiness === 'rebuildable' ? buildMs || 10_000 : 0,
@@ -199,8 +205,7 @@ export function movementSteps(
   };
   const staged = new Map<string, readonly string[]>();
   for (const move of webs) {
-    const readiness = move.facts.releases[move.target.release]?.readiness;
-    if (readiness !== 'rebuildable') continue;
+    if (move.readiness !== 'rebuildable') continue;
     const id = add(
       step({
         surface: move.surface,
@@ -325,7 +330,6 @@ export function movementChanges(
     warm: 'switch to the warm release',
     'on-disk': 'start it, check it, switch',
     rebuildable: 'check out, build, start, switch',
-    gone: 'gone',
   };
   return [
     ...webs.map((move): SurfaceChange => {
@@ -335,7 +339,7 @@ export function movementChanges(
         kind: 'web',
         now: move.current?.release ?? move.facts.live ?? 'unknown',
         after: move.target.release,
-        what: ready[move.facts.releases[move.target.release]?.readiness ?? 'gone'],
+        what: ready[move.readiness],
         estimateMs: stage + start + 30,
       };
     }),

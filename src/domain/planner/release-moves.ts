@@ -8,6 +8,7 @@ export interface DesktopRelease {
   readonly surface: string;
   readonly facts: DesktopFacts;
   readonly version: string;
+  readonly commit: string;
 }
 
 /** What a release has to move, per kind of surface, and what stands against it. */
@@ -56,14 +57,11 @@ export function collectMoves(
           : before?.since === seen.live
             ? { release: before.since, commit: before.commit, artifact: before.artifact }
             : { release: seen.live, commit: '', artifact: null };
-      // Whatever is on disk, staging is a step: it does nothing when the rehearsal has done it.
-      const view = {
-        ...seen,
-        releases: { ...seen.releases, [release.id]: { readiness: 'rebuildable' as const } },
-      };
       webs.push({
         surface: name,
-        facts: view,
+        facts: seen,
+        // Whatever is on disk, staging is a step: it does nothing when the rehearsal has done it.
+        readiness: 'rebuildable',
         target: { release: release.id, commit: target.commit, artifact: target.artifact },
         current,
       });
@@ -75,12 +73,11 @@ export function collectMoves(
         strategy: 'migrate-up',
         release: release.id,
         commit: target.commit,
-        from: null,
         estimateMs: seen.measurements.blockedMs['migrate-down'] ?? 300,
       });
     } else {
       if (seen.atCommit !== null && seen.atCommit !== seen.offered) {
-        desktops.push({ surface: name, facts: seen, version: seen.atCommit });
+        desktops.push({ surface: name, facts: seen, version: seen.atCommit, commit: target.commit });
       }
     }
   }

@@ -59,7 +59,7 @@ function stageDesktop(
     title: `take in ${move.version}`,
     input: {
       release: release.id,
-      commit: release.surfaces[move.surface]?.commit ?? release.commit,
+      commit: move.commit,
       version: move.version,
       artifact: null,
     },
@@ -243,7 +243,7 @@ function finishSteps(
         title: `publish ${move.version}`,
         input: {
           release: release.id,
-          commit: release.surfaces[move.surface]?.commit ?? release.commit,
+          commit: move.commit,
           version: move.version,
           previous: move.facts.offered,
         },

@@ -1,7 +1,13 @@
-import { type Facts, readDatabaseArtifact } from '../facts.ts';
+import { type Facts, readDatabaseArtifact, type WebFacts } from '../facts.ts';
 import type { Strategy, StrategyOption } from '../plan.ts';
-import type { Release } from '../release.ts';
-import { chooseStrategy, databaseDistance } from './database-strategy.ts';
+import type { Release, ReleaseId, SurfaceRelease } from '../release.ts';
+import {
+  backupFor,
+  chooseStrategy,
+  type DatabaseDistance,
+  databaseDistance,
+  type StrategyChoice,
+} from './database-strategy.ts';
 import { type DesktopMove, desktopMove } from './desktop-move.ts';
 import { compatibility, type DatabaseMove, type WebMove } from './movement.ts';
 
@@ -68,6 +74,29 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+const nothingKnown: WebFacts['releases'][ReleaseId] = { readiness: 'gone' };
+
+/** What the chosen strategy moves: nothing where the schema stays. */
+function databaseMoves(
+  distance: DatabaseDistance,
+  choice: StrategyChoice,
+  target: SurfaceRelease,
+  current: SurfaceRelease | undefined,
+): readonly DatabaseMove[] {
+  const { chosen } = choice;
+  const estimateMs = choice.options.find(({ verdict }) => verdict === 'chosen')?.estimateMs ?? 500;
+  const move = { distance, release: target.since, commit: target.commit, estimateMs };
+  if (chosen === 'migrate-up') return [{ ...move, strategy: chosen }];
+  if (chosen === 'migrate-down') {
+    // What is taken back then comes from no release on record: only its kept texts tell how.
+    const from = current ?? { since: target.since, commit: '' };
+    return [{ ...move, strategy: chosen, from: { release: from.since, commit: from.commit } }];
+  }
+  const backup = backupFor(distance);
+  if (backup === undefined || (chosen !== 'restore' && chosen !== 'restore-with-salvage')) return [];
+  return [{ ...move, strategy: chosen, backup }];
+}
+
 /** Compares what is there with what the target release says, surface by surface. */
 export function collectMoves(
   from: Release,
@@ -92,16 +121,15 @@ export function collectMoves(
     }
     if (seen.kind === 'web') {
       if (seen.live === target.since) continue;
-      const readiness = seen.releases[target.since];
-      if (readiness === undefined || readiness.readiness === 'gone') {
-        missing.push(
-          `${name}: ${target.since} can't be brought back: ${readiness?.reason ?? 'nothing is known of it'}`,
-        );
+      const { readiness, reason = 'nothing is known of it' } = seen.releases[target.since] ?? nothingKnown;
+      if (readiness === 'gone') {
+        missing.push(`${name}: ${target.since} can't be brought back: ${reason}`);
         continue;
       }
       webs.push({
         surface: name,
         facts: seen,
+        readiness,
         target: { release: target.since, commit: target.commit, artifact: target.artifact },
         current:
           seen.live === null
@@ -121,17 +149,7 @@ export function collectMoves(
       const choice = chooseStrategy(distance, asked);
       options.push(...choice.options);
       if (choice.chosen === null) missing.push(...choice.missing);
-      else if (choice.chosen !== 'none' && choice.chosen !== 'keep-schema') {
-        const chosen = choice.options.find((option) => option.verdict === 'chosen');
-        databases.push({
-          distance,
-          strategy: choice.chosen,
-          release: target.since,
-          commit: target.commit,
-          from: current === undefined ? null : { release: current.since, commit: current.commit },
-          estimateMs: chosen?.estimateMs ?? 500,
-        });
-      }
+      else databases.push(...databaseMoves(distance, choice, target, current));
     } else {
       const move = desktopMove(name, seen, target, current);
       desktops.push(...move.moves);

@@ -283,10 +283,10 @@ function planMove(
       'unship plan rN for another release',
     );
   }
-  if (moves.torn.length > 0) {
+  if (request.only !== undefined && moves.torn.length > 0) {
     return refuse(
       'surfaces-inseparable',
-      `${(request.only ?? []).join(', ')} can't go from ${from.id} to ${to.id} without the others`,
+      `${request.only.join(', ')} can't go from ${from.id} to ${to.id} without the others`,
       moves.torn,
       'repeat it without --only, or name the missing surface as well',
     );

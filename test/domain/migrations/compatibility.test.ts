@@ -48,7 +48,7 @@ const cases: readonly (readonly [
     ...([false, false, ['entries']] as const),
   ],
   ['PRAGMA foreign_keys = OFF; SELECT 1', true, true, []],
-  ['GRANT ALL TO everybody', false, false, []],
+  ['GRANT ALL TO everybody', false, false, ['?']],
   ['DROP VIEW v', false, true, []],
   ['DROP TRIGGER IF EXISTS t', false, true, []],
   ['TRUNCATE TABLE entries', true, true, ['entries']],
@@ -64,12 +64,15 @@ const cases: readonly (readonly [
   ['CREATE TABLE m (x); ALTER TABLE m ADD COLUMN y INT NOT NULL', true, false, []],
   ['CREATE TABLE m (x); ALTER TABLE m RENAME COLUMN x TO y', true, false, []],
   ['CREATE TABLE m (x, y); ALTER TABLE m DROP COLUMN y', true, false, []],
-  // What is not understood counts as breaking, and a table that can't be named is still one that changes.
-  ['CREATE ROLE reader', false, false, []],
-  ['DROP SCHEMA s', false, false, []],
-  ['ALTER SEQUENCE s RESTART', false, false, []],
-  ['ALTER TABLE entries ALTER COLUMN mood TYPE INT', false, false, []],
-  ['7 8', false, false, []],
+  // What is not understood counts as breaking and as changing rows, and a table that can't be named is still one that changes.
+  ['CREATE ROLE reader', false, false, ['?']],
+  ['DROP SCHEMA s', false, false, ['?']],
+  ['ALTER SEQUENCE s RESTART', false, false, ['?']],
+  ['ALTER TABLE entries ALTER COLUMN mood TYPE INT', false, false, ['entries']],
+  ['CREATE TABLE m (x); ALTER TABLE m ALTER COLUMN x TYPE INT', false, false, []],
+  ['MERGE INTO entries USING moods ON true WHEN MATCHED THEN DELETE', false, false, ['?']],
+  ['DO $$ BEGIN UPDATE entries SET body = 1; END $$', false, false, ['?']],
+  ['7 8', false, false, ['?']],
   ['CREATE TRIGGER t ON', false, false, []],
   ['DELETE FROM', true, true, ['?']],
   ['DELETE FROM main.(x)', true, true, ['?']],
@@ -105,4 +108,15 @@ test("the author's word goes before the text", () => {
     [true, false, false],
   );
   assert.match(found.oldCodeRuns.reason, /0018_moods declares/);
+});
+
+test('that old code runs says nothing of the rows that a statement nobody understands may have rewritten', () => {
+  const up = 'ALTER TABLE entries ALTER COLUMN mood TYPE INT';
+  const { oldCodeRuns, changesRows } = classify(up, '-- unship: old-code-runs');
+  assert.deepEqual([oldCodeRuns.holds, changesRows.holds], [true, true]);
+  assert.equal(
+    changesRows.reason,
+    '0018_moods has a statement whose effect is not known (ALTER TABLE entries ALTER COLUMN mood …)',
+  );
+  assert.equal(classify(up, '-- unship: old-code-runs, rows-unchanged').changesRows.holds, false);
 });
