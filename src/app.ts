@@ -20,7 +20,7 @@ import type { Check } from './guard/check.port.ts';
 import { watchPolicy } from './guard/guard.ts';
 import type { Channel } from './incident/communication.port.ts';
 import { createSource } from './providers/git/index.ts';
-import { openSqliteStore } from './store/open.ts';
+import { firstFence, openSqliteStore } from './store/open.ts';
 import { databaseSurface } from './surfaces/database/actions.ts';
 import type { DatabasePort } from './surfaces/database/database.port.ts';
 import { desktopSurface } from './surfaces/desktop/actions.ts';
@@ -65,6 +65,7 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     rehearsal: definition.rehearsal ?? 'required',
     digest: (text) => runtime.digest(text),
   };
+  const state = join(request.stateFolder, 'state.db');
   return {
     ...ports,
     request,
@@ -75,7 +76,7 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     channels,
     drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults),
     plannedReleases: new Map(),
-    store: openSqliteStore(join(request.stateFolder, 'state.db'), runtime),
+    store: openSqliteStore(state, runtime, firstFence(state, runtime)),
     owner: thisOwner(request.user, request.command),
     isOwnerAlive,
     checks: (webs) => openChecks(request, webs),

@@ -1,10 +1,40 @@
 import { UnshipError } from '../domain/errors.ts';
+import type { Facts } from '../domain/facts.ts';
 import type { Json } from '../domain/json.ts';
-import type { Release, SurfaceRelease } from '../domain/release.ts';
+import {
+  isReleaseId,
+  type Release,
+  type ReleaseId,
+  releaseNumber,
+  type SurfaceRelease,
+} from '../domain/release.ts';
 import { observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 import { adoptedSurface } from './release-draft.ts';
 import type { Runs } from './runs.ts';
+
+/**
+ * What a state that was lost has left: builds and backups are named after its releases, and one that is made now
+ * must not be taken for one of those.
+ */
+function lostReleases(facts: Facts): {
+  readonly newest: number;
+  readonly serving?: { readonly surface: string; readonly release: ReleaseId };
+} {
+  const surfaces = Object.entries(facts.surfaces);
+  const [serving] = surfaces.flatMap(([surface, seen]) =>
+    seen.kind === 'web' && seen.live !== null && isReleaseId(seen.live)
+      ? [{ surface, release: seen.live }]
+      : [],
+  );
+  const backups = surfaces.flatMap(([, seen]) => (seen.kind === 'database' ? seen.backups : []));
+  const releases = [
+    ...backups.map(({ release }) => release),
+    ...(serving === undefined ? [] : [serving.release]),
+  ];
+  const newest = Math.max(0, ...releases.map(releaseNumber));
+  return { newest, ...(serving === undefined ? {} : { serving }) };
+}
 
 /**
  * Takes what is live today as the first release, good on the operator's word: from then on there is a way back.
@@ -23,7 +53,16 @@ export async function adoptLive(parts: Parts, runs: Runs, ref: string | undefine
   const commit = await source.resolve(ref ?? 'HEAD');
   const { facts, failures } = await observe(surfaces, { releases: [], commit, countRisk: false }, runtime);
   if (failures[0] !== undefined) throw failures[0].error;
-  const id = await store.nextReleaseId();
+  const lost = lostReleases(facts);
+  if (ref === undefined && lost.serving !== undefined) {
+    throw new UnshipError('usage-invalid', {
+      happened: `${lost.serving.surface} serves ${lost.serving.release} of a state that is gone; HEAD need not be its commit`,
+      done: 'nothing',
+      next: `unship init --adopt COMMIT; the folder ${lost.serving.release}-… in surfaces/${lost.serving.surface}/releases of the state folder is named after it`,
+    });
+  }
+  const next = releaseNumber(await store.nextReleaseId());
+  const id: ReleaseId = `r${Math.max(next, lost.newest + 1)}`;
   const parted: { [surface: string]: SurfaceRelease } = {};
   for (const [name, seen] of Object.entries(facts.surfaces)) {
     const adopted: SurfaceRelease | null =

@@ -1,3 +1,4 @@
+import { errorCatalogue } from '../domain/error-catalogue.ts';
 import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { Facts, SurfaceFacts } from '../domain/facts.ts';
 import type { Refusal } from '../domain/plan.ts';
@@ -74,17 +75,20 @@ export function releasesInQuestion(
 
 /** A refusal names what could not be looked at, in the words of the error that prevented it. */
 export function explainFailures(refusal: Refusal, failures: Observation['failures']): Refusal {
-  if (failures.length === 0) return refusal;
+  // What is refused for another reason would be refused as well if everything had been seen.
+  const unseen = refusal.missing.filter((item) => item.endsWith('could not be observed'));
+  if (failures.length === 0 || unseen.length === 0) return refusal;
   const reasons = failures.map(({ surface, error }) => {
     const text = isUnshipError(error) ? error.details.happened : messageOf(error);
     return `${surface}: ${text}`;
   });
-  const others = refusal.missing.filter((item) => !item.endsWith('could not be observed'));
-  const first = failures[0]?.error;
+  const others = refusal.missing.filter((item) => !unseen.includes(item));
+  const first = failures.find(({ error }) => isUnshipError(error))?.error;
+  const known = isUnshipError(first) ? first : undefined;
   return {
     ...refusal,
-    slug: isUnshipError(first) ? first.slug : refusal.slug,
+    slug: known?.slug ?? refusal.slug,
     missing: [...reasons, ...others],
-    next: isUnshipError(first) && first.details.next !== undefined ? first.details.next : refusal.next,
+    next: known?.details.next ?? errorCatalogue[known?.slug ?? '']?.next ?? refusal.next,
   };
 }

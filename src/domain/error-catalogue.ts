@@ -113,8 +113,16 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'database-corrupt': {
     exit: exitCodes.refused,
     title: 'the file is no database, or it is damaged',
-    next: 'check `file` in the configuration; a damaged one is replaced with unship restore',
-    explain: 'SQLite itself could not read it. Nothing was changed.',
+    next: 'check `file` in the configuration; for a damaged one, see unship explain database-corrupt',
+    explain:
+      'SQLite itself could not read it. Nothing was changed. A restore needs a database that can be read, because it first keeps what is there. To replace a damaged one by hand: stop what uses it, move it away together with its -wal and -shm, copy the newest backup (unship backups says where it lies) to its place, and run `PRAGMA journal_mode = WAL` on it once. Keep the damaged file: the sqlite3 program can often .recover rows from it.',
+  },
+  'database-denied': {
+    exit: exitCodes.refused,
+    title: 'the database can not be opened or written to',
+    next: 'let the user that runs unship read and write the file and its folder',
+    explain:
+      'The file, its folder or its disk is read-only to this user. SQLite writes its log beside the file, so the folder counts as well. What had begun was taken back.',
   },
   'database-locked': {
     exit: exitCodes.failed,
@@ -207,8 +215,9 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'journal-corrupt': {
     exit: exitCodes.paused,
     title: 'the journal does not verify',
-    next: 'unship rollback, which plans anew from what is there and does not read this journal',
-    explain: 'Its entries are chained by hash; one was altered or lost. The run is not continued on a guess.',
+    next: 'unship rollback, which does not need it; or restore the state folder from a copy',
+    explain:
+      'The entries of a run are chained by hash; one was altered or lost. The run is not continued on a guess. A new plan looks at what is really there, so a rollback works without it.',
   },
   'loss-exceeds-consent': {
     exit: exitCodes.refused,
@@ -260,6 +269,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'nothing is released here yet',
     next: 'unship release, or unship init to adopt what is live',
     explain: 'There is no live release to act on.',
+  },
+  'not-utf8': {
+    exit: exitCodes.refused,
+    title: 'a file of the commit is not UTF-8 text',
+    next: 'save the file as UTF-8, commit it, then repeat',
+    explain:
+      'Read in another encoding than it was written in, a migration would put other characters into the database than its author meant. It is not guessed at.',
   },
   'past-no-return': {
     exit: exitCodes.refused,
@@ -319,7 +335,7 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'state-corrupt': {
     exit: exitCodes.refused,
     title: 'the state can not be read',
-    next: 'put the state folder back from a copy; without one, move state.db away and unship init --adopt',
+    next: 'put the state folder back from a copy; without one, move state.db away, with its -wal and -shm, then unship init --adopt COMMIT with the commit that is live',
     explain:
       'state.db in the state folder holds the history that rollbacks are made from. SQLite could not read it, so nothing was done: a guess could bring the wrong release back. Nothing of it was changed.',
   },

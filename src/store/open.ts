@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
@@ -11,7 +12,7 @@ import type { Store } from './store.port.ts';
 /**
  * Opens, or makes, the embedded state: SQLite in WAL mode, every commit synced. Throws `state-version` when a
  * newer program wrote it in a way this one can't read. Leases get fences above `lowestFence`: on a copy, what
- * was copied has seen the live ones.
+ * was copied has seen the live ones; for a new state, see `firstFence`.
  */
 export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
   let database: DatabaseSync | undefined;
@@ -28,6 +29,14 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
   return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
+}
+
+/**
+ * For a state that is made now: seconds since the epoch. A state that was lost has left its fences in databases
+ * and gateways; counting from 1 again, every run would be refused there as an older holder.
+ */
+export function firstFence(file: string, runtime: Runtime): number {
+  return existsSync(file) ? 0 : Math.floor(runtime.clock.now() / 1000);
 }
 
 function pragma(database: DatabaseSync, name: string): number {

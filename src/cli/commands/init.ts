@@ -34,7 +34,7 @@ async function adopt(context: CommandContext): Promise<Answer> {
     return { exit: 0, document, screen: [`Would adopt what is live as ${ref}. Nothing has changed.`] };
   }
   await confirmOrRefuse(context, `Is ${ref} the code of what is live?`);
-  const release = await application.adopt(ref);
+  const release = await application.adopt(context.arguments[0]);
   await remember(context, application, release);
   const screen = [
     ...labelled('Adopted', `${release.id} (${shortCommit(release.commit)}): ${surfacesText(release)}`),

@@ -162,6 +162,9 @@ export function parseMigrations(
   format?: MigrationFormat,
 ): readonly Migration[] {
   const relevant = files.filter((file) => isMigrationFile(file.name));
+  for (const { name, text } of relevant) {
+    if (text.includes('\0')) invalid(name, 'it contains a NUL character, and nothing behind it would be run');
+  }
   const migrations: Migration[] = [];
   if ((format ?? detectFormat(relevant)) === 'dbmate') {
     migrations.push(...relevant.map(parseDbmate));

@@ -54,7 +54,7 @@ export function createSource(root: string): Source {
     read: async (commit, path) => {
       assertCommit(commit);
       const { code, stdout, stderr } = await ask(['cat-file', 'blob', `${commit}:${cleanPath(path)}`]);
-      if (code === 0) return stdout.toString('utf8');
+      if (code === 0) return textOf(stdout, commit, path);
       await assertThere(ask, commit, stderr);
       return null;
     },
@@ -123,6 +123,22 @@ async function assertThere(
     throw new UnshipError('git-failed', { happened: reason || stderr });
   }
   throw gone(commit, 'the repository does not have it');
+}
+
+/** Another encoding read as UTF-8 would put other characters in place of what was written. */
+function textOf(content: Buffer, commit: string, path: string): string {
+  try {
+    // A byte order mark, as editors on Windows write it, is no part of the text.
+    return new TextDecoder('utf-8', { fatal: true }).decode(content);
+  } catch (cause) {
+    const wide = (content[0] === 0xff && content[1] === 0xfe) || (content[0] === 0xfe && content[1] === 0xff);
+    throw new UnshipError('not-utf8', {
+      happened: `${path} at ${commit.slice(0, 7)} is ${wide ? 'UTF-16' : 'not UTF-8'}`,
+      done: 'nothing was changed',
+      next: `save ${path} as UTF-8, commit it, then repeat`,
+      cause,
+    });
+  }
 }
 
 /** A path inside the tree, with `/`; empty for the root. Throws on one that could mean anything else. */

@@ -117,14 +117,18 @@ export function singleFile(file: string): void {
   copy.exec('PRAGMA journal_mode = DELETE');
 }
 
-function requireIntact(database: DatabaseSync, id: string): void {
+function requireIntact(
+  database: DatabaseSync,
+  what: string,
+  slug: 'backup-invalid' | 'database-corrupt',
+): void {
   const found = database
     .prepare('PRAGMA integrity_check(5)')
     .all()
     .map((row) => String(row.integrity_check));
   if (found.length === 1 && found[0] === 'ok') return;
-  throw new UnshipError('backup-invalid', {
-    happened: `backup ${id} fails SQLite's integrity check: ${found.join('; ')}`,
+  throw new UnshipError(slug, {
+    happened: `${what} fails SQLite's integrity check: ${found.join('; ')}`,
     done: 'it is not used',
   });
 }
@@ -142,7 +146,7 @@ export async function completeBackup(
   const file = backupFile(core, identity.id);
   await breathe(context);
   using database = openDatabase(partial, 'read', { immutable: true });
-  requireIntact(database, identity.id);
+  requireIntact(database, `the copy of ${core.file}`, 'database-corrupt');
   await breathe(context);
   const known = core.texts.allKept().map((migration) => migration.version);
   const described = {
@@ -274,7 +278,7 @@ export async function verifyBackup(context: LookContext, core: Core, id: string)
     });
   }
   using database = openDatabase(file, 'read', { immutable: true });
-  requireIntact(database, id);
+  requireIntact(database, `backup ${id}`, 'backup-invalid');
   const rows = Object.values(record.rows).reduce((sum, count) => sum + count, 0);
   return {
     observed: `backup ${id}: ${Math.ceil(record.bytes / 1e6)} MB, ${rows} rows, hash and integrity check passed`,

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
@@ -15,7 +15,9 @@ export function resultCode(error: unknown): number {
 
 const busy = 5;
 const locked = 6;
+const denied = 8;
 const full = 13;
+const notOpened = 14;
 
 export function isBusy(error: unknown): boolean {
   const code = resultCode(error);
@@ -36,17 +38,30 @@ export function explainError(error: unknown, file: string): unknown {
     case 11:
     case 26:
       return new UnshipError('database-corrupt', { happened, done: 'nothing was changed', cause });
+    case denied:
+    case notOpened:
+      return new UnshipError('database-denied', { happened, done: 'nothing was changed', cause });
     default:
       return error;
   }
 }
 
 export function requireFile(file: string): void {
-  if (existsSync(file)) return;
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isDirectory() === false) return;
   throw new UnshipError('database-missing', {
-    happened: `there is no file ${file}`,
+    happened: found === undefined ? `there is no file ${file}` : `${file} is a folder, not a file`,
     done: 'no file was made',
   });
+}
+
+/** Damage shows itself in any statement, not only when the file is opened. */
+export async function withErrorsExplained<T>(file: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw explainError(error, file);
+  }
 }
 
 /** A file as an URI that never makes one. `immutable`: nobody else writes it, so no lock is taken. */

@@ -10,6 +10,7 @@ import type {
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { LookContext, Observation, Query, WorkContext } from '../../surfaces/surface.port.ts';
 import { backupId, discardUnfinished, takeBackup, verifyBackup } from './backups.ts';
+import { withErrorsExplained } from './connection.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
 import { fenceOff } from './fence-off.ts';
 import { ensureFolder } from './files.ts';
@@ -33,8 +34,12 @@ class SqlitePort implements DatabasePort {
     this.#core = core;
   }
 
+  #explained<T>(work: () => T | Promise<T>): Promise<T> {
+    return withErrorsExplained(this.#core.file, work);
+  }
+
   observe(context: LookContext, query: Query): Promise<DatabaseFacts> {
-    return observe(context, this.#core, query);
+    return this.#explained(() => observe(context, this.#core, query));
   }
 
   async raiseFence(context: WorkContext): Promise<void> {
@@ -46,7 +51,7 @@ class SqlitePort implements DatabasePort {
   }
 
   backup(context: WorkContext, release: ReleaseId): Promise<BackupFacts> {
-    return takeBackup(context, this.#core, release, this.#backupId(context, release));
+    return this.#explained(() => takeBackup(context, this.#core, release, this.#backupId(context, release)));
   }
 
   async discardUnfinishedBackup(context: WorkContext, release: ReleaseId): Promise<void> {
@@ -58,29 +63,29 @@ class SqlitePort implements DatabasePort {
   }
 
   migrateUp(context: WorkContext, request: MigrationRequest): Promise<{ readonly fingerprint: string }> {
-    return migrateUp(context, this.#core, request);
+    return this.#explained(() => migrateUp(context, this.#core, request));
   }
 
   migrateDown(context: WorkContext, request: MigrationRequest): Promise<MigrateDownResult> {
-    return migrateDown(context, this.#core, request);
+    return this.#explained(() => migrateDown(context, this.#core, request));
   }
 
   restore(
     context: WorkContext,
     request: { readonly backup: string; readonly maximumRowsLost: number },
   ): Promise<RestoreResult> {
-    return restore(context, this.#core, request);
+    return this.#explained(() => restore(context, this.#core, request));
   }
 
   async verifySchema(
     _context: LookContext,
     expected: { readonly fingerprint?: string; readonly applied: readonly string[] },
   ): Promise<Observation> {
-    return verifySchema(this.#core, expected);
+    return this.#explained(() => verifySchema(this.#core, expected));
   }
 
   countRestoreRisk(context: LookContext, backup: string): Promise<DataAtRisk> {
-    return countRestoreRisk(context, this.#core, backup);
+    return this.#explained(() => countRestoreRisk(context, this.#core, backup));
   }
 
   async rehearsal(context: WorkContext, folder: string): Promise<RehearsalDatabase> {

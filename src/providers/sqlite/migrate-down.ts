@@ -102,7 +102,7 @@ export async function migrateDown(
   core.archives.discardUnfinished();
   const all = await core.texts.atOrKept(request.commit);
   const known = all.map((migration) => migration.version);
-  const find = (version: string): Promise<Migration> => core.texts.find(request.commit, version);
+  const find = (version: string): Promise<Migration> => core.texts.findApplied(request.commit, version);
   const wanted = await Promise.all(request.versions.map(find));
   await withScratch(core, async (database) => {
     const ledgerNow = ledgerFor(core, database, wanted[0]?.format);

@@ -80,6 +80,14 @@ export class MigrationTexts {
     });
   }
 
+  /**
+   * What takes an applied migration back: the copy that was kept when it ran. Its file may say something else at
+   * the commit by now, and nobody has looked at what that would do.
+   */
+  async findApplied(commit: string, version: string): Promise<Migration> {
+    return this.kept(version) ?? (await this.find(commit, version));
+  }
+
   keep(migration: Migration): void {
     ensureFolder(this.#folder);
     const kept: KeptMigration = { ...migration, declared: [...migration.declared] };
