@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RunningApplication } from './app/application.ts';
 import { createDraftFolder } from './app/draft-folder.ts';
+import { createEvidenceFolder } from './app/evidence-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
 import {
   clockShiftFromEnvironment,
@@ -73,9 +74,12 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     runtime,
     source,
     channels,
-    drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults),
+    drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults, request.mask),
     plannedReleases: new Map(),
-    store: openSqliteStore(join(request.stateFolder, 'state.db'), runtime),
+    store: openSqliteStore(join(request.stateFolder, 'state.db'), runtime, 0, {
+      mask: (text) => request.mask?.(text) ?? text,
+      setAside: createEvidenceFolder(join(request.stateFolder, 'corrupt'), runtime),
+    }),
     owner: thisOwner(request.user, request.command),
     isOwnerAlive,
     checks: (webs) => openChecks(request, webs),

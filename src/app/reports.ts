@@ -13,6 +13,7 @@ import type {
   WayBack,
 } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
+import { type DamagedJournal, damagedJournals } from './damaged-journals.ts';
 import { type Observation, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 
@@ -66,6 +67,7 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
   const held =
     lease !== undefined && lease.expiresAt > runtime.clock.now() && isOwnerAlive(lease.owner) !== false;
   const unended = runs.filter((run) => !endedStatuses.has(run.status));
+  const damaged = await damagedJournals(store, runs);
   return {
     schema: 'unship.status/1',
     application: request.definition.name,
@@ -83,11 +85,21 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
     holder: held
       ? { user: lease.owner.user, host: lease.owner.host, command: lease.owner.command, since: lease.since }
       : null,
-    open: history.quarantine
-      .filter((entry) => entry.fixedBy === undefined)
-      .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
-    next: nextCommand(live, wayBack, unended.length > 0 && !held),
+    open: [
+      ...damaged.map(({ run }) => `the journal of run ${run} is damaged (unship doctor)`),
+      ...history.quarantine
+        .filter((entry) => entry.fixedBy === undefined)
+        .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
+    ],
+    next: lostRun(damaged) ?? nextCommand(live, wayBack, unended.length > 0 && !held),
   };
+}
+
+/** A run that can't go on: a rollback does without its journal, and ends it. */
+function lostRun(damaged: readonly DamagedJournal[]): StatusReport['next'] | undefined {
+  const unended = damaged.find(({ hasEnded }) => !hasEnded);
+  if (unended === undefined) return undefined;
+  return { command: 'unship rollback', note: `run ${unended.run} can't be continued` };
 }
 
 function nextCommand(
@@ -146,6 +158,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     }
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...(await journalRows(parts)));
   rows.push(...rehearsalRows(parts));
   for (const [surface, port] of parts.desktops) {
     const problems = await port.standbyProblems();
@@ -169,6 +182,21 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
       fix: 'configure guard.bake',
     });
   return { schema: 'unship.doctor/1', noWayBack, surfaces: parts.surfaces.size, rows };
+}
+
+/** Journals that doctor verifies: runs further back are no longer gone back to. */
+const verifiedRuns = 200;
+
+async function journalRows({ store }: Parts): Promise<DoctorReport['rows']> {
+  const damaged = await damagedJournals(store, await store.runs(verifiedRuns));
+  return damaged.map(({ run, hasEnded, happened, done }) => ({
+    level: hasEnded ? ('warn' as const) : ('FAIL' as const),
+    subject: 'journal',
+    text: `of run ${run}: ${happened}. Done: ${done}`,
+    fix: hasEnded
+      ? 'nothing rests on it any more; look for what changed state.db'
+      : 'unship rollback, which does not read it and ends this run',
+  }));
 }
 
 function rehearsalRows(parts: Parts): DoctorReport['rows'] {

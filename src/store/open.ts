@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { type Keeping, plainKeeping } from './keeping.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
@@ -12,7 +13,12 @@ import type { Store } from './store.port.ts';
  * newer program wrote it in a way this one can't read. Leases get fences above `lowestFence`: on a copy, what
  * was copied has seen the live ones.
  */
-export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
+export function openSqliteStore(
+  file: string,
+  runtime: Runtime,
+  lowestFence = 0,
+  keeping: Keeping = plainKeeping,
+): Store {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file);
@@ -26,7 +32,7 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
     throw unreadable(error, file);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
-  return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
+  return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime, keeping);
 }
 
 /** SQLite: no permission, disk or input fault, damaged, not to be opened, no database, read-only. */
