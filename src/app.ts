@@ -189,7 +189,9 @@ async function openChecks(
   );
   const configured = request.definition.environments[request.environment]?.checks;
   const definitions = configured ?? [...addresses.keys()].map((surface) => ({ http: '/', surface }));
-  return definitions.map((definition) => createCheck(definition, { addresses, root: request.root }));
+  return definitions.map((definition) =>
+    createCheck(definition, { addresses, root: request.root, mask: request.mask ?? ((text) => text) }),
+  );
 }
 
 /**
