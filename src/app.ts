@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RunningApplication } from './app/application.ts';
 import { createDraftFolder } from './app/draft-folder.ts';
+import { createEvidenceFolder } from './app/evidence-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
 import {
   clockShiftFromEnvironment,
@@ -74,9 +75,12 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     runtime,
     source,
     channels,
-    drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults),
+    drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults, request.mask),
     plannedReleases: new Map(),
-    store: openSqliteStore(state, runtime, firstFence(state, runtime)),
+    store: openSqliteStore(state, runtime, firstFence(state, runtime), {
+      mask: (text) => request.mask?.(text) ?? text,
+      setAside: createEvidenceFolder(join(request.stateFolder, 'corrupt'), runtime),
+    }),
     owner: thisOwner(request.user, request.command),
     isOwnerAlive,
     checks: (webs) => openChecks(request, webs),
@@ -186,7 +190,9 @@ async function openChecks(
   );
   const configured = request.definition.environments[request.environment]?.checks;
   const definitions = configured ?? [...addresses.keys()].map((surface) => ({ http: '/', surface }));
-  return definitions.map((definition) => createCheck(definition, { addresses, root: request.root }));
+  return definitions.map((definition) =>
+    createCheck(definition, { addresses, root: request.root, mask: request.mask ?? ((text) => text) }),
+  );
 }
 
 /**

@@ -2,6 +2,7 @@ import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { DatabaseFacts, SurfaceFacts } from '../domain/facts.ts';
 import type { ReleaseId } from '../domain/release.ts';
 import type { DoctorReport } from '../domain/report.ts';
+import { damagedJournals } from './damaged-journals.ts';
 import { look } from './observe.ts';
 import type { Parts } from './parts.ts';
 import { missingSecrets } from './secrets.ts';
@@ -30,6 +31,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     rows.push(...wayBackRows(parts, await wayBackNow(parts, makePlan), live.id, noWayBack));
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...(await journalRows(parts)));
   rows.push(...rehearsalRows(parts));
   for (const [surface, port] of parts.webs) {
     const text = await port.openBuilds();
@@ -108,6 +110,21 @@ function secretRows(parts: Parts, noWayBack: string[]): DoctorReport['rows'] {
       fix: `set ${name}`,
     };
   });
+}
+
+/** Journals that doctor verifies: runs further back are no longer gone back to. */
+const verifiedRuns = 200;
+
+async function journalRows({ store }: Parts): Promise<DoctorReport['rows']> {
+  const damaged = await damagedJournals(store, await store.runs(verifiedRuns));
+  return damaged.map(({ run, hasEnded, happened, done }) => ({
+    level: hasEnded ? ('warn' as const) : ('FAIL' as const),
+    subject: 'journal',
+    text: `of run ${run}: ${happened}. Done: ${done}`,
+    fix: hasEnded
+      ? 'nothing rests on it any more; look for what changed state.db'
+      : 'unship rollback, which does not read it and ends this run',
+  }));
 }
 
 function rehearsalRows(parts: Parts): DoctorReport['rows'] {

@@ -10,13 +10,17 @@ export interface DraftFolder {
 }
 
 /** `incident-N.md` in this folder, readable by its owner alone. */
-export function createDraftFolder(folder: string, faults: Faults): DraftFolder {
+export function createDraftFolder(
+  folder: string,
+  faults: Faults,
+  mask: (text: string) => string = (text) => text,
+): DraftFolder {
   return {
     save: async (incident, text) => {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       const file = join(folder, `incident-${incident}.md`);
       faults.point('incident.file.before');
-      await replaceFile(file, text);
+      await replaceFile(file, mask(text));
       faults.point('incident.file.after');
       return file;
     },

@@ -4,6 +4,7 @@ import { schemaLabel } from '../domain/planner/rollback.ts';
 import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
+import { type DamagedJournal, damagedJournals } from './damaged-journals.ts';
 import { look, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 import { type MakePlan, type WayBackNow, wayBackNow } from './way-back.ts';
@@ -47,6 +48,7 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
   const held =
     lease !== undefined && lease.expiresAt > runtime.clock.now() && isOwnerAlive(lease.owner) !== false;
   const unended = runs.filter((run) => !endedStatuses.has(run.status));
+  const damaged = await damagedJournals(store, runs);
   return {
     schema: 'unship.status/1',
     application: request.definition.name,
@@ -64,11 +66,21 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
     holder: held
       ? { user: lease.owner.user, host: lease.owner.host, command: lease.owner.command, since: lease.since }
       : null,
-    open: history.quarantine
-      .filter((entry) => entry.fixedBy === undefined)
-      .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
-    next: nextCommand(live, way, unended.length > 0 && !held),
+    open: [
+      ...damaged.map(({ run }) => `the journal of run ${run} is damaged (unship doctor)`),
+      ...history.quarantine
+        .filter((entry) => entry.fixedBy === undefined)
+        .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
+    ],
+    next: lostRun(damaged) ?? nextCommand(live, way, unended.length > 0 && !held),
   };
+}
+
+/** A run that can't go on: a rollback does without its journal, and ends it. */
+function lostRun(damaged: readonly DamagedJournal[]): StatusReport['next'] | undefined {
+  const unended = damaged.find(({ hasEnded }) => !hasEnded);
+  if (unended === undefined) return undefined;
+  return { command: 'unship rollback', note: `run ${unended.run} can't be continued` };
 }
 
 function wayBackOf(way: WayBackNow | null): WayBack | null {

@@ -91,6 +91,7 @@ export async function openApplication(
     // Kept in the state, where others read it; a reason may quote the address that failed.
     command: masker.mask(['unship', ...host.argv].join(' ')),
     user: host.user,
+    mask: (text) => masker.mask(text),
   });
 }
 

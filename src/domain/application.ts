@@ -156,6 +156,8 @@ export interface OpenRequest {
   /** As typed: `unship rollback r41`; other people see it while this holds the lease. */
   readonly command: string;
   readonly user: string;
+  /** A text without the values of the secrets, however they are written: nothing else is kept. Absent: there are none. */
+  mask?(text: string): string;
 }
 
 export type OpenApplication = (request: OpenRequest) => Promise<Application>;

@@ -11,6 +11,8 @@ export interface CheckEnvironment {
   readonly root: string;
   /** Variables of commands, besides PATH, HOME, LANG and TMPDIR. Default none: a check needs no secret. */
   readonly variables?: { readonly [name: string]: string | undefined };
+  /** Takes secrets out of what a command printed, before it is shortened: half a secret is not found any more. */
+  mask?(text: string): string;
 }
 
 const passedOn = ['PATH', 'HOME', 'LANG', 'TMPDIR'] as const;
@@ -35,7 +37,8 @@ export function createCheck(definition: CheckDefinition, environment: CheckEnvir
   }
   const inherited = Object.fromEntries(passedOn.map((name) => [name, process.env[name]]));
   const variables = { ...inherited, ...environment.variables };
-  return createCommandCheck(definition, { folder: environment.root, variables });
+  const { root, mask = (text) => text } = environment;
+  return createCommandCheck(definition, { folder: root, variables, mask });
 }
 
 /** Two surfaces may both have a `/health`: their evidence is kept apart. */

@@ -15,6 +15,8 @@ export interface CommandCheckEnvironment {
   readonly folder: string;
   /** All the variables it gets. */
   readonly variables: { readonly [name: string]: string | undefined };
+  /** Takes secrets out of what it printed. */
+  mask?(text: string): string;
 }
 
 const defaultWithin = '30s';
@@ -81,7 +83,7 @@ function lastLine(text: string): string {
  */
 export function createCommandCheck(
   definition: CommandCheckDefinition,
-  { folder, variables }: CommandCheckEnvironment,
+  { folder, variables, mask = (text) => text }: CommandCheckEnvironment,
 ): Check {
   const [program, ...rest] = commandLine(definition.command);
   const name = definition.name ?? [program, ...rest].join(' ');
@@ -102,7 +104,7 @@ export function createCommandCheck(
       const end = await ended(child, signal);
       child.stdout.destroy();
       child.stderr.destroy();
-      return { end, tail: errors() || output() };
+      return { end, tail: mask(errors() || output()) };
     } catch (error) {
       return { end: { how: 'not-started', error }, tail: '' };
     }

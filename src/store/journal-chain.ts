@@ -1,7 +1,8 @@
 import type { Transaction } from 'kysely';
-import { UnshipError } from '../domain/errors.ts';
+import { isUnshipError, UnshipError } from '../domain/errors.ts';
 import type { JournalEntry, NewJournalEntry, RunStatus } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { type Keeping, masked } from './keeping.ts';
 import type { Database, Tables } from './schema.ts';
 
 /** Each hash covers the one before it; the run keeps the last one, and what the entries made of its status. */
@@ -11,13 +12,14 @@ export async function insertEntries(
   entries: readonly NewJournalEntry[],
   last: { readonly seq: number; readonly hash: string },
   { clock, digest }: Runtime,
+  { mask }: Keeping,
 ): Promise<readonly JournalEntry[]> {
   const appended: JournalEntry[] = [];
   let { seq, hash } = last;
   let status: RunStatus | undefined;
   for (const entry of entries) {
     seq += 1;
-    const whole: JournalEntry = { ...entry, seq, at: clock.now() };
+    const whole: JournalEntry = { ...masked(entry, mask), seq, at: clock.now() };
     const text = JSON.stringify(whole);
     hash = digest(`${hash}\n${text}`);
     await db.insertInto('journal').values({ run, seq, at: whole.at, entry: text, hash }).execute();
@@ -39,8 +41,34 @@ export function rootOf(run: number, plan: string, digest: Runtime['digest']): st
   return digest(`run ${run}\n${plan}`);
 }
 
-/** All entries of a run, oldest first. Throws `journal-corrupt` where the chain does not hold. */
+/**
+ * All entries of a run, oldest first. Throws `journal-corrupt` where the chain does not hold, when what is stored has
+ * been put aside: the run may be superseded, which writes to it.
+ */
 export async function readChain(
+  db: Database,
+  run: number,
+  digest: Runtime['digest'],
+  keeping: Keeping,
+): Promise<readonly JournalEntry[]> {
+  try {
+    return await readVerified(db, run, digest);
+  } catch (error) {
+    if (!isUnshipError(error) || error.slug !== 'journal-corrupt') throw error;
+    const place = keeping.setAside(run, await evidence(db, run));
+    if (place === null) throw error;
+    throw corrupt(run, error.details.happened, `; what is stored of it was copied to ${place}`);
+  }
+}
+
+/** What is stored of a run as it stands there, unchecked. */
+async function evidence(db: Database, run: number): Promise<string> {
+  const row = await db.selectFrom('runs').selectAll().where('id', '=', run).executeTakeFirst();
+  const journal = await db.selectFrom('journal').selectAll().where('run', '=', run).orderBy('seq').execute();
+  return JSON.stringify({ run: row, journal }, null, 1);
+}
+
+async function readVerified(
   db: Database,
   run: number,
   digest: Runtime['digest'],
@@ -71,9 +99,9 @@ export async function readChain(
   return entries;
 }
 
-export function corrupt(run: number, happened: string): UnshipError {
+export function corrupt(run: number, happened: string, kept = ''): UnshipError {
   return new UnshipError('journal-corrupt', {
     happened,
-    done: `nothing; run ${run} is not continued`,
+    done: `nothing; run ${run} is not continued${kept}`,
   });
 }

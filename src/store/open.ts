@@ -4,6 +4,7 @@ import { Kysely } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import { explainOpeningError } from './explain-error.ts';
+import { type Keeping, plainKeeping } from './keeping.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
 import { stateMigrations, type Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
@@ -14,7 +15,12 @@ import type { Store } from './store.port.ts';
  * newer program wrote it in a way this one can't read. Leases get fences above `lowestFence`: on a copy, what
  * was copied has seen the live ones; for a new state, see `firstFence`.
  */
-export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0): Store {
+export function openSqliteStore(
+  file: string,
+  runtime: Runtime,
+  lowestFence = 0,
+  keeping: Keeping = plainKeeping,
+): Store {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file);
@@ -28,7 +34,7 @@ export function openSqliteStore(file: string, runtime: Runtime, lowestFence = 0)
     throw explainOpeningError(error, file);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
-  return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime);
+  return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime, keeping);
 }
 
 /**

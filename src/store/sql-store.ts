@@ -12,6 +12,7 @@ import {
 } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
 import { corrupt, insertEntries, readChain, rootOf } from './journal-chain.ts';
+import { type Keeping, masked, plainKeeping } from './keeping.ts';
 import { assertFence, leaseRow, mayTake, readLease } from './lease-row.ts';
 import type { Database, Tables } from './schema.ts';
 import type {
@@ -28,11 +29,17 @@ import type {
 export class SqlStore implements Store {
   readonly #db: Database;
   readonly #runtime: Runtime;
+  readonly #keeping: Keeping;
 
   /** `db` may be a transaction under way: then every write is a part of it. */
-  constructor(db: Database, runtime: Runtime) {
+  constructor(db: Database, runtime: Runtime, keeping: Keeping = plainKeeping) {
     this.#db = db;
     this.#runtime = runtime;
+    this.#keeping = keeping;
+  }
+
+  #masked<T>(value: T): T {
+    return masked(value, this.#keeping.mask);
   }
 
   /** One fenced write, between the two places where a fault may strike. */
@@ -55,7 +62,7 @@ export class SqlStore implements Store {
   }
 
   async together<T>(name: string, work: (store: Store) => Promise<T>): Promise<T> {
-    return await this.#write(name, null, (db) => work(new SqlStore(db, this.#runtime)));
+    return await this.#write(name, null, (db) => work(new SqlStore(db, this.#runtime, this.#keeping)));
   }
 
   async history(): Promise<History> {
@@ -130,7 +137,7 @@ export class SqlStore implements Store {
 
   async saveReleases(fence: number, releases: readonly Release[]): Promise<void> {
     await this.#write('save-releases', fence, async (db) => {
-      for (const release of releases) await putRelease(db, release);
+      for (const release of releases) await putRelease(db, this.#masked(release));
     });
   }
 
@@ -138,7 +145,7 @@ export class SqlStore implements Store {
     await this.#write('quarantine', fence, async (db) => {
       const row = {
         release: entry.release,
-        reason: entry.reason,
+        reason: this.#keeping.mask(entry.reason),
         since: entry.since,
         fixed_by: entry.fixedBy ?? null,
       };
@@ -220,8 +227,8 @@ export class SqlStore implements Store {
     release?: Release,
   ): Promise<NewRun> {
     return await this.#write('create-run', fence, async (db) => {
-      if (release !== undefined) await putRelease(db, release);
-      const text = JSON.stringify(plan);
+      if (release !== undefined) await putRelease(db, this.#masked(release));
+      const text = JSON.stringify(this.#masked(plan));
       const { id } = await db
         .insertInto('runs')
         .values({
@@ -240,14 +247,21 @@ export class SqlStore implements Store {
         .executeTakeFirstOrThrow();
       await db.updateTable('lease').set({ run: id, kind: plan.kind }).where('id', '=', 1).execute();
       const root = { seq: 0, hash: rootOf(id, text, this.#runtime.digest) };
-      const entries = await insertEntries(db, id, [{ type: 'run', status: 'running' }], root, this.#runtime);
+      const entries = await insertEntries(
+        db,
+        id,
+        [{ type: 'run', status: 'running' }],
+        root,
+        this.#runtime,
+        this.#keeping,
+      );
       return { run: id, entries };
     });
   }
 
   async plan(run: number): Promise<Plan | undefined> {
     const row = await this.#db.selectFrom('runs').select('plan').where('id', '=', run).executeTakeFirst();
-    return row === undefined ? undefined : (JSON.parse(row.plan) as Plan);
+    return row === undefined ? undefined : readPlan(run, row.plan);
   }
 
   async runs(limit: number): Promise<readonly RunSummary[]> {
@@ -289,12 +303,12 @@ export class SqlStore implements Store {
         .limit(1)
         .executeTakeFirst();
       if (last === undefined) throw corrupt(run, 'the run has no first entry');
-      return await insertEntries(db, run, entries, last, this.#runtime);
+      return await insertEntries(db, run, entries, last, this.#runtime, this.#keeping);
     });
   }
 
   async journal(run: number): Promise<readonly JournalEntry[]> {
-    return await readChain(this.#db, run, this.#runtime.digest);
+    return await readChain(this.#db, run, this.#runtime.digest, this.#keeping);
   }
 
   async acquireLease(request: LeaseRequest): Promise<LeaseAnswer> {
@@ -313,7 +327,7 @@ export class SqlStore implements Store {
       await db
         .updateTable('lease')
         .set({
-          owner: canonicalJson(request.owner as unknown as Json),
+          owner: canonicalJson(this.#masked(request.owner) as unknown as Json),
           fence: lease.fence,
           run: lease.run,
           kind: lease.kind,
@@ -366,7 +380,7 @@ export class SqlStore implements Store {
     return await this.#write('signal', null, async (db) => {
       const result = await db
         .insertInto('signals')
-        .values({ ...signal, payload: JSON.stringify(signal.payload) })
+        .values({ ...signal, payload: JSON.stringify(this.#masked(signal.payload)) })
         .onConflict((conflict) => conflict.doNothing())
         .executeTakeFirst();
       return Number(result.numInsertedOrUpdatedRows ?? 0) > 0;
@@ -392,7 +406,7 @@ export class SqlStore implements Store {
           run: incident.run,
           release: incident.release,
           opened_at: incident.openedAt,
-          draft: incident.draft,
+          draft: this.#keeping.mask(incident.draft),
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -402,7 +416,11 @@ export class SqlStore implements Store {
 
   async saveIncidentDraft(id: number, draft: string): Promise<void> {
     await this.#write('save-incident', null, async (db) => {
-      await db.updateTable('incidents').set({ draft }).where('id', '=', id).execute();
+      await db
+        .updateTable('incidents')
+        .set({ draft: this.#keeping.mask(draft) })
+        .where('id', '=', id)
+        .execute();
     });
   }
 
@@ -444,6 +462,14 @@ async function putRelease(db: Database, release: Release): Promise<void> {
     .values(row)
     .onConflict((conflict) => conflict.column('number').doUpdateSet(row))
     .execute();
+}
+
+function readPlan(run: number, text: string): Plan {
+  try {
+    return JSON.parse(text) as Plan;
+  } catch {
+    throw corrupt(run, `the plan of run ${run} can't be read`);
+  }
 }
 
 function readRelease(row: { readonly document: string }): Release {

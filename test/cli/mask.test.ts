@@ -54,6 +54,17 @@ test('control 7: every encoding of every canary is masked', () => {
   }
 });
 
+test('control 7: of an address, what the server that is asked can say back is masked in every encoding', () => {
+  const [part, path] = ['p4ssw0rd-of-a-hook', '/services/T0/p4ssw0rd-of-a-hook'];
+  const masker = maskerOf(`https://hooks.example.com${path}`);
+  for (const [name, encode] of encodings) {
+    for (const piece of [part, path]) assert.equal(masker.mask(`a ${encode(piece)} b`), 'a *** b', name);
+  }
+  const joined = Buffer.from(`POST ${path}?x=y`).toString('base64');
+  assert.match(masker.mask(joined), /\*\*\*/);
+  assert.equal(masker.mask('services of hooks.example.com'), 'services of hooks.example.com');
+});
+
 test('inside basic authentication, whatever stands before it and behind it', () => {
   const value = 'canary-plain-0123456789';
   for (const user of ['', 'a', 'ab', 'abc', 'abcd']) {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,6 +20,7 @@ import type { PlanKind } from '../../src/domain/plan.ts';
 import type { Release } from '../../src/domain/release.ts';
 import type { RunStatus } from '../../src/domain/run.ts';
 import { firstMigration, serverSource } from './application-fixture.ts';
+import { filesWith, findLeak, openToOthers } from './leaks.ts';
 import type { Program } from './program.ts';
 
 /** What a command said and how it ended. */
@@ -81,6 +83,13 @@ export interface Version {
 
 export const applicationName = 'fixture';
 
+/** What an operator's environment holds besides what the program is told of: it is to be found nowhere. */
+const canaries: { readonly [name: string]: string } = {
+  NPM_TOKEN: 'npm-canary-41d0c2/with+signs',
+  AWS_SECRET_ACCESS_KEY: 'aws-canary-9b7e05/with+signs',
+  SSH_PASSPHRASE: 'ssh canary 5e11 with spaces',
+};
+
 /**
  * An application in a temporary folder: repository, database, feed, and the real program as published. It reads
  * the outside world with means of its own, never with the program's.
@@ -94,6 +103,9 @@ export class World {
   readonly port: number;
   readonly #program: Program;
   readonly #variables: { readonly [name: string]: string | undefined };
+  /** Started by the test itself: their environment is the operator's. */
+  readonly #own: Set<number | undefined> = new Set();
+  #said = '';
 
   private constructor(program: Program, port: number, options: WorldOptions) {
     this.#program = program;
@@ -111,6 +123,7 @@ export class World {
       XDG_CACHE_HOME: join(dirname(dirname(program.file)), 'cache'),
       GIT_CONFIG_NOSYSTEM: '1',
       NO_COLOR: '1',
+      ...canaries,
       ...options.variables,
     };
   }
@@ -268,13 +281,17 @@ export class World {
       env: { ...this.#variables, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.#own.add(child.pid);
     const code = new Promise<readonly [number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.on('error', reject);
       // Not `close`: a gateway that it leaves behind may hold the pipes.
       child.on('exit', (exit, signal) => resolve([exit, signal]));
     });
     const ended = Promise.all([text(child.stdout), text(child.stderr), code]).then(
-      ([stdout, stderr, [exit, signal]]) => ({ exit, signal, stdout, stderr }),
+      ([stdout, stderr, [exit, signal]]) => {
+        this.#said += stdout + stderr;
+        return { exit, signal, stdout, stderr };
+      },
     );
     return { child, ended };
   }
@@ -388,8 +405,32 @@ export class World {
     ).map((row) => String(row.commit));
   }
 
-  /** Ends every process that this world started, and removes its folder. */
+  /**
+   * Ends every process that this world started, and removes its folder. Throws when its story left a secret anywhere,
+   * or state that others can reach: each story is a proof of that, whatever else it is about.
+   */
   async end(): Promise<void> {
+    try {
+      this.#requireNoLeak();
+      const reachable = existsSync(this.stateBase) ? openToOthers(this.stateBase) : [];
+      if (reachable.length > 0) throw new Error(`others can reach ${reachable.join(', ')}`);
+    } finally {
+      await this.#remove();
+    }
+  }
+
+  #requireNoLeak(): void {
+    const gateways = this.processes().filter(({ pid }) => !this.#own.has(pid));
+    for (const [name, canary] of Object.entries(canaries)) {
+      const files = [this.stateBase, this.feed].flatMap((folder) => filesWith(folder, canary));
+      if (files.length > 0) throw new Error(`${name} is in ${files.join(', ')}`);
+      if (findLeak(this.#said, canary) !== undefined) throw new Error(`${name} was printed`);
+      const knowing = gateways.filter(({ pid }) => environmentOf(pid).includes(canary));
+      if (knowing.length > 0) throw new Error(`${name} was given to ${knowing[0]?.command}`);
+    }
+  }
+
+  async #remove(): Promise<void> {
     // The gateway ends its releases when asked; whatever is left belongs to this world by its folder.
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       for (const pid of processesOf(this.folder)) end(pid, signal);
@@ -442,6 +483,14 @@ function processesOf(folder: string): readonly number[] {
 function commandOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+  } catch {
+    return '';
+  }
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
   } catch {
     return '';
   }

@@ -78,11 +78,26 @@ export class MaskedWriter {
 function formsOf(value: string): Set<string> {
   const forms = new Set<string>();
   const lines = value.split(/\r?\n/).filter((line) => line.length >= shortestPiece);
-  for (const piece of [value, value.trim(), ...lines.flatMap(wordAlignedPieces)]) {
+  for (const piece of [value, value.trim(), ...lines.flatMap(wordAlignedPieces), ...secretParts(value)]) {
     if (piece.length < shortestPiece) continue;
     for (const form of encodingsOf(piece)) if (form.length >= shortestPiece) forms.add(form);
   }
   return forms;
+}
+
+/**
+ * Of an address: a server that is asked knows the path alone and may say it back. Short parts, and those that read
+ * like a word (`notifications`), stand in ordinary text too.
+ */
+function secretParts(value: string): readonly string[] {
+  if (!/^https?:\/\//i.test(value.trim()) || !URL.canParse(value.trim())) return [];
+  const { pathname, search, username, password, searchParams } = new URL(value.trim());
+  const parts = [...pathname.split('/'), ...searchParams.values(), username, password];
+  return [
+    `${pathname}${search}`,
+    pathname,
+    ...parts.filter((part) => part.length > 8 && /[0-9A-Z]/.test(part)),
+  ];
 }
 
 /** Screens wrap at spaces, so a line may end or begin inside a passphrase. */
