@@ -52,6 +52,7 @@ export async function sqliteBackup({ quick, cleanup }: BenchOptions): Promise<Fi
   log(`a database of ${megabytes} MB`);
   fill(file, megabytes);
   const runtime = systemRuntime({ point: () => undefined });
+  const { signal } = new AbortController();
   const environment = { folder: join(root, 'state'), root, runtime, surface: 'db' } as ProviderEnvironment;
   const core = createCore({ file }, environment);
   const { port } = createSqlite({ file, keepBackups: 1 }, environment);
@@ -76,7 +77,7 @@ export async function sqliteBackup({ quick, cleanup }: BenchOptions): Promise<Fi
     rmSync(`${target}-wal`);
     times.ours?.push(
       await timed(spans.ours ?? [], async () => {
-        await copyLive(core, `${target}.partial`);
+        await copyLive({ runtime, signal }, core, `${target}.partial`);
         publishFile(`${target}.partial`, target);
       }),
     );
@@ -86,7 +87,7 @@ export async function sqliteBackup({ quick, cleanup }: BenchOptions): Promise<Fi
       await timed(spans.whole ?? [], () =>
         port.backup(
           {
-            ...{ runtime, signal: new AbortController().signal, idempotencyKey: `b${round}`, fence: 1 },
+            ...{ runtime, signal, idempotencyKey: `b${round}`, fence: 1 },
             ...{ maximumRowsLost: 0, progress: () => undefined },
           },
           `r${round + 1}`,

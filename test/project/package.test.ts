@@ -69,6 +69,7 @@ test('control 37: the package holds these files and no others', () => {
       'README.md',
       'bin/package.json',
       'bin/unship.js',
+      'dist/backup-worker.js',
       'dist/cli-*.cjs',
       'dist/cli.cjs',
       'dist/domain/*.d.ts',

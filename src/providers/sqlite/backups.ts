@@ -1,13 +1,12 @@
 import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts } from '../../domain/facts.ts';
 import { canonicalJson, type Json } from '../../domain/json.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
-import { beginWrite, breathe, isWriteAheadLog, openDatabase, rollBack } from './connection.ts';
+import { beginWrite, isWriteAheadLog, openDatabase, rollBack } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import {
@@ -19,7 +18,7 @@ import {
   sha256OfFile,
   writeFileDurably,
 } from './files.ts';
-import { countRows, readSchema } from './schema.ts';
+import { type Inspection, longWork } from './long-work.ts';
 
 /** What is known of a backup, in a file beside it. */
 export interface BackupRecord {
@@ -36,9 +35,6 @@ export interface BackupRecord {
   /** SHA-256 over the rest: a plan must not be made from a record that the disk has changed. */
   readonly seal?: string;
 }
-
-/** All pages in one step: one consistent state, and no restart whenever somebody writes. */
-const allPages = 0x7fff_ffff;
 
 export function backupsFolder(core: Core): string {
   return join(core.folder, 'backups');
@@ -104,33 +100,29 @@ export function requireWriteAheadLog(core: Core): void {
 }
 
 /** A consistent copy of the live database as a single file without log. Its name is `file` when it is complete. */
-export async function copyLive(core: Core, file: string): Promise<void> {
-  removeDatabase(file);
-  using live = openDatabase(core.file, 'read');
-  await onlineBackup(live, file, { rate: allPages });
-  singleFile(file);
-}
-
-/** Without a log of its own, a copy is one file whose bytes can be hashed. */
-export function singleFile(file: string): void {
-  using copy = openDatabase(file, 'write');
-  copy.exec('PRAGMA journal_mode = DELETE');
+export async function copyLive({ signal }: LookContext, core: Core, file: string): Promise<void> {
+  await longWork(signal, 'copy', { from: core.file, to: file });
 }
 
 function requireIntact(
-  database: DatabaseSync,
+  { integrity }: Inspection,
   what: string,
   slug: 'backup-invalid' | 'database-corrupt',
 ): void {
-  const found = database
-    .prepare('PRAGMA integrity_check(5)')
-    .all()
-    .map((row) => String(row.integrity_check));
-  if (found.length === 1 && found[0] === 'ok') return;
+  if (integrity.length === 1 && integrity[0] === 'ok') return;
   throw new UnshipError(slug, {
-    happened: `${what} fails SQLite's integrity check: ${found.join('; ')}`,
+    happened: `${what} fails SQLite's integrity check: ${integrity.join('; ')}`,
     done: 'it is not used',
   });
+}
+
+function schemaOf(core: Core, file: string): Pick<BackupRecord, 'fingerprint' | 'applied'> {
+  using database = openDatabase(file, 'read', { immutable: true });
+  const known = core.texts.allKept().map((migration) => migration.version);
+  return {
+    fingerprint: fingerprintOf(core, database),
+    applied: ledgerFor(core, database).applied(database, known),
+  };
 }
 
 /**
@@ -144,24 +136,14 @@ export async function completeBackup(
   identity: Pick<BackupRecord, 'id' | 'release'>,
 ): Promise<BackupFacts> {
   const file = backupFile(core, identity.id);
-  await breathe(context);
-  using database = openDatabase(partial, 'read', { immutable: true });
-  requireIntact(database, `the copy of ${core.file}`, 'database-corrupt');
-  await breathe(context);
-  const known = core.texts.allKept().map((migration) => migration.version);
-  const described = {
-    fingerprint: fingerprintOf(core, database),
-    applied: ledgerFor(core, database).applied(database, known),
-    rows: countRows(database, readSchema(database)),
-  };
-  database.close();
+  const found = await longWork(context.signal, 'inspect', { file: partial, expected: null });
+  requireIntact(found, `the copy of ${core.file}`, 'database-corrupt');
+  const { sha256, bytes, rows } = found;
   const unsealed: BackupRecord = {
     schema: 'unship.backup/2',
     ...identity,
     takenAt: context.runtime.clock.now(),
-    sha256: await sha256OfFile(partial, context.signal),
-    bytes: statSync(partial).size,
-    ...described,
+    ...{ sha256, bytes, ...schemaOf(core, partial), rows },
   };
   const record = { ...unsealed, seal: sealOf(core, unsealed) };
   // SQLite makes files as the caller's umask has it.
@@ -252,7 +234,7 @@ export async function takeBackup(
   context.runtime.faults.point('sqlite.backup.before');
   await settleFence(context, core);
   const partial = `${backupFile(core, id)}.partial`;
-  await copyLive(core, partial);
+  await copyLive(context, core, partial);
   context.runtime.faults.point('sqlite.backup.copied');
   const facts = await completeBackup(context, core, partial, { id, release });
   context.runtime.faults.point('sqlite.backup.after');
@@ -271,14 +253,16 @@ export async function verifyBackup(context: LookContext, core: Core, id: string)
   const record = readBackup(core, id);
   if (record === undefined) throw new UnshipError('backup-invalid', { happened: `there is no backup ${id}` });
   const file = backupFile(core, id);
-  if (!looksWhole(core, record) || (await sha256OfFile(file, context.signal)) !== record.sha256) {
+  const found = looksWhole(core, record)
+    ? await longWork(context.signal, 'inspect', { file, expected: record.sha256 })
+    : undefined;
+  if (found?.sha256 !== record.sha256) {
     throw new UnshipError('backup-invalid', {
       happened: `backup ${id} is not what it was when it was taken`,
       done: 'it is not used',
     });
   }
-  using database = openDatabase(file, 'read', { immutable: true });
-  requireIntact(database, `backup ${id}`, 'backup-invalid');
+  requireIntact(found, `backup ${id}`, 'backup-invalid');
   const rows = Object.values(record.rows).reduce((sum, count) => sum + count, 0);
   return {
     observed: `backup ${id}: ${Math.ceil(record.bytes / 1e6)} MB, ${rows} rows, hash and integrity check passed`,

@@ -40,7 +40,7 @@ export async function makeCopy(
   ensureFolder(place);
   const file = join(place, basename(core.file));
   context.progress(`copying ${core.file}`);
-  await copyLive(core, file);
+  await copyLive(context, core, file);
   using copy = openDatabase(file, 'write');
   copy.exec('PRAGMA journal_mode = WAL');
   const state = join(place, 'state');

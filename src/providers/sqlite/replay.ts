@@ -1,4 +1,5 @@
-import { copyFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { BackupFacts } from '../../domain/facts.ts';
 import type { Migration } from '../../domain/migrations/migration-files.ts';
@@ -42,7 +43,7 @@ export async function replayFromBackup(
   rmSync(folder, { recursive: true, force: true });
   ensureFolder(folder);
   const file = join(folder, basename(core.file));
-  copyFileSync(backupFile(core, backup.id), file);
+  await copyFile(backupFile(core, backup.id), file);
   const copy: Core = { ...core, file, folder, archives: new Archives(join(folder, 'archives')) };
   for (const migration of open) core.texts.keep(migration);
   const versions = open.map((migration) => migration.version).reverse();

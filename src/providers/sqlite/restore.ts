@@ -1,4 +1,5 @@
-import { copyFileSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
@@ -14,7 +15,6 @@ import {
   readBackup,
   requireWriteAheadLog,
   settleFence,
-  singleFile,
   takeBackup,
   verifyBackup,
 } from './backups.ts';
@@ -25,6 +25,7 @@ import { ensureFolder, readJson, removeDatabase, requireSpace, writeFileDurably 
 import { withScratch } from './migration-work.ts';
 import { quoteText, restoredTable } from './names.ts';
 import { countRestoreLoss } from './restore-risk.ts';
+import { singleFile } from './single-file.ts';
 
 /** How far a restore got, durable before its effect. The marker inside the database says whether it happened. */
 interface RestoreState {
@@ -110,11 +111,11 @@ function stagedFile(core: Core, key: string): string {
  * A copy of the backup that carries our fence and a mark of this restore, so that both arrive in the same
  * transaction as the content.
  */
-function stage({ context, core, record, key }: Work): string {
+async function stage({ context, core, record, key }: Work): Promise<string> {
   const file = stagedFile(core, key);
   removeDatabase(file);
   requireSpace(core.folder, record.bytes, 'preparing the restore');
-  copyFileSync(backupFile(core, record.id), file);
+  await copyFile(backupFile(core, record.id), file);
   using staged = openDatabase(file, 'write');
   raiseFence(staged, context.fence);
   staged.exec(
@@ -278,7 +279,7 @@ export async function restore(
     requireSpace(core.folder, 2 * liveBytes(core), 'the safety backup');
     const baseline = baselineFor(core, watcher, record);
     const safety = await takeSafetyCopy(work, watcher);
-    const staged = stage(work);
+    const staged = await stage(work);
     context.runtime.faults.point('sqlite.restore.staged');
     context.progress(`restoring ${record.id}`);
     try {
