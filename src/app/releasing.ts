@@ -49,7 +49,7 @@ export class Releasing {
     const { source, plannedReleases } = this.#parts;
     await this.#requireNoneOpen();
     const commit = await source.resolve(request.ref ?? 'HEAD');
-    const { release, changed } = await draftRelease(this.#parts, commit, request.only);
+    const { release, changed } = await draftRelease(this.#parts, commit, request);
     plannedReleases.set(release.id, release);
     const rehearsal = rehearse ? await this.#rehearse(request, release, changed) : null;
     if (rehearsal !== null && isRefusal(rehearsal)) return rehearsal;

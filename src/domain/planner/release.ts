@@ -2,6 +2,7 @@ import type { Facts } from '../facts.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, Refusal, Step, SurfaceChange } from '../plan.ts';
 import { type History, lastGoodRelease, liveRelease, type Release } from '../release.ts';
+import { regressionOf, regressionWarnings, securityFixesLost } from '../security-fix.ts';
 import { actions } from './actions.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import {
@@ -159,6 +160,8 @@ export function planRelease(
     add(...finish.steps);
     blockedWritesMs += finish.blockedWritesMs;
   }
+  // What `begin` was allowed need not be asked of `finish`.
+  const lost = request.phase === 'finish' || live === undefined ? [] : securityFixesLost(live, release);
   return finishPlan(
     {
       kind: 'release',
@@ -169,7 +172,12 @@ export function planRelease(
       changes: changesOf(all),
       why: [...explainOrder(order, now), ...explainLater(all.webs.length === 0 ? [] : later)],
       options: [],
-      warnings: [...restoreOnlyWarnings(moves), ...releaseHoldWarnings(request.phase, order, all.webs)],
+      warnings: [
+        ...regressionWarnings(lost),
+        ...restoreOnlyWarnings(moves),
+        ...releaseHoldWarnings(request.phase, order, all.webs),
+      ],
+      ...regressionOf(lost),
       blockedWritesMs,
     },
     facts,

@@ -10,9 +10,11 @@ import {
   liveRelease,
   type QuarantinedCommit,
   type Release,
+  type ReleaseId,
   releaseNumber,
   type SurfaceRelease,
 } from '../release.ts';
+import { regressionOf, regressionWarnings, securityFixesLost } from '../security-fix.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
 import {
@@ -205,6 +207,14 @@ function aftermath(
   return [record, ...retire, ...messages];
 }
 
+/** What never served has fixed nothing yet. */
+function fixesLost(from: Release, to: Release, facts: Facts): readonly ReleaseId[] {
+  const serves =
+    from.deployment !== 'pending' ||
+    Object.values(facts.surfaces).some((seen) => seen.kind === 'web' && seen.live === from.id);
+  return securityFixesLost(from, to).filter((id) => serves || id !== from.id);
+}
+
 function planMove(
   from: Release,
   to: Release,
@@ -258,6 +268,7 @@ function planMove(
   const gate = approval.map((item) => item.id);
   const movement = movementSteps(order, moves.webs, moves.databases, { onFailure: 'block', after: gate });
   const moved = movement.moved.length > 0 ? movement.moved : gate;
+  const lost = fixesLost(from, to, facts);
   const desktop = desktopSteps(moves.desktops, { gate, moved });
   const core = [...approval, ...movement.steps, ...desktop];
   const required = core.filter((item) => item.importance === 'required').map((item) => item.id);
@@ -290,10 +301,12 @@ function planMove(
       why: explainOrder(order, moves.databases),
       options: moves.options,
       warnings: [
+        ...regressionWarnings(lost),
         ...moves.warnings,
         ...(to.health === 'good' || request.kind === 'undo' ? [] : [`${to.id} has not proven good`]),
         ...holdWarnings(order, moves.webs),
       ],
+      ...regressionOf(lost),
       blockedWritesMs: movement.blockedWritesMs,
     },
     facts,
