@@ -228,6 +228,8 @@ export class RunningApplication implements Application {
     const back = await this.planRollback({ countRisk: true });
     // Losing data is never a policy's decision.
     if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return result;
+    // Nor is bringing a known weakness back.
+    if (back.securityFixesLost !== undefined) return result;
     options.onEvent({
       type: 'note',
       run: result.run,
@@ -311,7 +313,8 @@ export class RunningApplication implements Application {
   async beginRelease(request: ReleaseRequest): Promise<RunResult | Refusal> {
     const prepared = await (await this.#releasing()).prepare(request, false, 'begin');
     if (isRefusal(prepared)) return prepared;
-    return await this.execute(prepared.plan, { signal: request.signal, onEvent: request.onEvent });
+    const { signal, onEvent, acceptsSecurityRegression = false } = request;
+    return await this.execute(prepared.plan, { signal, onEvent, acceptsSecurityRegression });
   }
 
   async finishRelease(options: RunOptions): Promise<RunResult> {

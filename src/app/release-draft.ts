@@ -21,7 +21,7 @@ export interface ReleaseDraft {
 export async function draftRelease(
   parts: Parts,
   commit: string,
-  only: readonly string[] | undefined,
+  { only, securityFix = false }: { readonly only?: readonly string[]; readonly securityFix?: boolean },
 ): Promise<ReleaseDraft> {
   const { store, surfaces, runtime, request } = parts;
   const history = await store.planningHistory();
@@ -55,7 +55,35 @@ export async function draftRelease(
     surfaces: parted,
     configurationHash: request.definitionHash,
   };
-  return { release, changed };
+  const fixes = await securityFixes(parts, release, live, securityFix);
+  return { release: fixes.length === 0 ? release : { ...release, securityFixes: fixes }, changed };
+}
+
+/**
+ * Fixes of the live release, but for those that the commit is older than; the release's own; and those of
+ * releases that were taken back and are in the commit all the same.
+ */
+async function securityFixes(
+  { source, store }: Parts,
+  { id, commit }: Release,
+  live: Release | undefined,
+  marked: boolean,
+): Promise<readonly Release['id'][]> {
+  const contains = (one: string, other: string): Promise<boolean> =>
+    source.contains(one, other).catch(() => false);
+  const kept: Release['id'][] = [];
+  for (const fix of live?.securityFixes ?? []) {
+    const fixed = (await store.release(fix))?.commit ?? '';
+    const isOlder = fixed !== '' && fixed !== commit && (await contains(fixed, commit));
+    if (!isOlder) kept.push(fix);
+  }
+  const known = new Set([...kept, ...(live?.securityFixes ?? [])]);
+  for (const other of await store.recentReleases(50)) {
+    const isFix = other.securityFixes?.includes(other.id) === true && !known.has(other.id);
+    if (isFix && (await contains(commit, other.commit))) kept.push(other.id);
+  }
+  const isFix = marked || (await source.hasTrailer(commit, live?.commit ?? '', 'Security-fix'));
+  return isFix ? [...kept, id] : kept;
 }
 
 function changeOf(seen: SurfaceFacts, commit: string, id: Release['id']): SurfaceRelease | null {

@@ -53,7 +53,7 @@ export class Releasing {
       request.onEvent({ type: 'note', run: null, text: `warn  ${happened}; set ${name}` });
     }
     const commit = await source.resolve(request.ref ?? 'HEAD');
-    const { release, changed } = await draftRelease(this.#parts, commit, request.only);
+    const { release, changed } = await draftRelease(this.#parts, commit, request);
     plannedReleases.set(release.id, release);
     const rehearsal = rehearse ? await this.#rehearse(request, release, changed) : null;
     if (rehearsal !== null && isRefusal(rehearsal)) return rehearsal;

@@ -7,6 +7,7 @@ import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { assertRegressionAccepted, regressionOf, securityFixesLost } from '../domain/security-fix.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
@@ -160,6 +161,7 @@ export class Runs {
     plan: Plan,
     options: ExecuteOptions,
   ): Promise<{ rowsLost: number; by: string } | null> {
+    assertRegressionAccepted(plan, options.acceptsSecurityRegression, this.#parts.request.command);
     if (plan.rowsLost === 0 && !plan.lossUncertain) return null;
     if (options.acceptedLossHash !== plan.hash) {
       throw new UnshipError('consent-missing', {
@@ -330,6 +332,7 @@ export class Runs {
         done: 'nothing',
       });
     }
+    await this.#requireNoRegression(plan, options);
     await store.signal({
       run: run.id,
       name: 'cancel',
@@ -348,6 +351,17 @@ export class Runs {
       await runtime.clock.sleep(200, options.signal);
     }
     return await this.report(run.id);
+  }
+
+  /** Undoing a release that serves takes back what it fixed, as a rollback would. */
+  async #requireNoRegression(plan: Plan, options: RunOptions): Promise<void> {
+    const { store, request } = this.#parts;
+    if (plan.kind !== 'release' || plan.from === null || plan.to === null) return;
+    const [before, release] = [await store.release(plan.from), await store.release(plan.to)];
+    if (before === undefined || release?.deployment !== 'live') return;
+    const lost = regressionOf(securityFixesLost(release, before));
+    const back = { ...plan, from: release.id, to: before.id, ...lost };
+    assertRegressionAccepted(back, options.acceptsSecurityRegression, request.command);
   }
 
   /** The result of a run as its journal tells it now. */

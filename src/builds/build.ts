@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { UnshipError } from '../domain/errors.ts';
 import type { Source } from '../surfaces/source.port.ts';
 import { type CommandResult, runCommand } from './command.ts';
@@ -13,7 +14,7 @@ export interface Build {
   readonly folder: string;
   /** Private folder of the surface, for what the build needs while it runs. */
   readonly workshop: string;
-  /** Variables besides PATH, LANG, HOME and TMPDIR. */
+  /** Variables besides PATH, LANG, HOME, TMPDIR and those that name certificates. */
   readonly environment: { readonly [name: string]: string };
   /** Files and folders outside of the checkout that it may read. */
   readonly reads: readonly string[];
@@ -27,7 +28,7 @@ export interface Build {
 export const defaultMemoryMiB = 4096;
 const defaultBranches = ['main', 'master'];
 
-/** Variables that name a file a build must read to reach anything behind a company's certificate. */
+/** They name a file, which a build must read to reach anything behind a company's certificate; never a secret. */
 const certificateVariables = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'npm_config_cafile'];
 
 /**
@@ -52,7 +53,7 @@ export async function runBuild(build: Build): Promise<CommandResult> {
     const readable = [
       ...placesOfPrograms(environment.PATH ?? '', build.command[0]),
       ...build.reads,
-      ...named.filter((path) => path.startsWith('/')),
+      ...named.filter((path) => isAbsolute(path) && existsSync(path)),
     ];
     const view = { root, temporary, writable: [build.checkout, home], readable, folder: build.folder };
     return await runCommand(enclosed(view, build.command), {
@@ -65,10 +66,12 @@ export async function runBuild(build: Build): Promise<CommandResult> {
 }
 
 function buildEnvironment(build: Build, home: string, temporary: string): { [name: string]: string } {
-  const { PATH, LANG } = process.env;
+  const passed = ['PATH', 'LANG', ...certificateVariables].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  });
   return {
-    ...(PATH === undefined ? {} : { PATH }),
-    ...(LANG === undefined ? {} : { LANG }),
+    ...Object.fromEntries(passed),
     HOME: home,
     TMPDIR: temporary,
     ...build.environment,

@@ -29,7 +29,8 @@ shift 5
 path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 show() {
-  if [ -d "$2" ]; then mkdir -p "$root$2"; else mkdir -p "$root\${2%/*}"; : > "$root$2"; fi
+  if [ -d "$2" ]; then mkdir -p "$root$2"; elif [ -e "$root$2" ]; then return
+  else mkdir -p "$root\${2%/*}"; : > "$root$2"; fi
   mount --rbind "$2" "$root$2"
   [ "$1" = w ] || mount -o remount,bind,ro "$root$2" 2>/dev/null ||
     mount -o remount,bind,ro,nosuid,nodev "$root$2" 2>/dev/null ||
@@ -47,9 +48,9 @@ ln -s /proc/self/fd "$root/dev/fd"
 ln -s /proc/self/fd/0 "$root/dev/stdin"
 ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
-ln -s /tmp "$root/dev/shm"
-ln -s /tmp "$root/var/tmp"
-ln -s /run "$root/var/run"
+ln -s ../tmp "$root/dev/shm"
+ln -s ../tmp "$root/var/tmp"
+ln -s ../run "$root/var/run"
 mount --bind "$temporary" "$root/tmp"
 for place in /usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store; do
   if [ -L "$place" ]; then cp -d "$place" "$root$place"; elif [ -d "$place" ]; then show r "$place"; fi
@@ -66,7 +67,7 @@ cd "$root"
 pivot_root . .old
 umount -l /.old
 rmdir /.old
-mount -o remount,ro /
+mount -o remount,bind,ro /
 cd "$folder"
 PATH=$path
 unshare=/usr/bin/unshare

@@ -4,6 +4,7 @@ import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { refusalError } from '../domain/refusal-error.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunStatus } from '../domain/run.ts';
+import { assertRegressionAccepted } from '../domain/security-fix.ts';
 import { agree, requirePlan } from './consent.ts';
 import type { Answer, CommandContext } from './context.ts';
 import { exitOfRun } from './exit-codes.ts';
@@ -80,17 +81,27 @@ export async function carryOut(
   const wholePlan = context.options.flag('plan')
     ? undefined
     : (await planAnswer(context, application, plan, undefined)).screen;
+  // Before anything is asked: a yes to the plan is no yes to that.
+  const acceptsSecurityRegression = context.options.flag('accept-security-regression');
+  assertRegressionAccepted(plan, acceptsSecurityRegression, typed(context));
   const acceptedLossHash = await askAbout(context, plan, shown ?? wholePlan, `${summary}. ${question}`);
   const reason = context.options.text('reason');
   const result = await application.execute(plan, {
     ...context.runOptions(),
     takeOver: context.options.flag('take-over'),
+    acceptsSecurityRegression,
     // It goes into the journal, and from there everywhere.
     ...(reason === undefined ? {} : { reason: context.mask(reason) }),
     ...(acceptedLossHash === undefined ? {} : { acceptedLossHash }),
     consentedBeforehand: context.options.flag('accept-data-loss'),
   });
   return runAnswer(result);
+}
+
+/** As it was typed, so that it can be typed again. */
+function typed(context: CommandContext): string {
+  const words = context.host.argv.map((word) => (/\s/.test(word) ? JSON.stringify(word) : word));
+  return ['unship', ...words].join(' ');
 }
 
 async function askAbout(

@@ -24,6 +24,15 @@ const acceptLoss: OptionSpecification = {
   value: 'HASH',
   summary: 'consent to the loss that this plan showed',
 };
+/** Not among `execution`: only what goes back to other code can bring a weakness back. */
+export const acceptRegression: OptionSpecification = {
+  name: 'accept-security-regression',
+  summary: 'consent to taking a security fix back',
+};
+export const securityFix: OptionSpecification = {
+  name: 'security-fix',
+  summary: 'it fixes a weakness: going back past it needs a consent of its own',
+};
 export const takeOver: OptionSpecification = {
   name: 'take-over',
   summary: 'take the environment from an owner that lives but hangs',

@@ -1,4 +1,15 @@
-import { details, execution, limit, only, strategy, surface, takeOver, to } from './shared-options.ts';
+import {
+  acceptRegression,
+  details,
+  execution,
+  limit,
+  only,
+  securityFix,
+  strategy,
+  surface,
+  takeOver,
+  to,
+} from './shared-options.ts';
 import type { CommandSpecification } from './specification.ts';
 
 /**
@@ -34,10 +45,11 @@ export const commands: readonly CommandSpecification[] = [
     summary: 'take the live release back',
     details: [
       'Without R it goes back to the last good release. The plan is shown and a confirmation asked for. --yes confirms, but never consents to losing data: that takes --accept-data-loss with the hash of the plan whose loss was shown.',
+      'Going back past a release that was marked as a security fix takes --accept-security-regression as well.',
       'Ctrl-C pauses safely; unship resume goes on.',
     ],
     arguments: [{ name: 'R', kind: 'releases' }],
-    options: [to, only, strategy, ...execution],
+    options: [to, only, strategy, ...execution, acceptRegression],
     examples: [
       ['unship rollback', 'to the last good release'],
       ['unship rollback --plan 7f3a19', 'exactly the plan that was shown'],
@@ -52,7 +64,7 @@ export const commands: readonly CommandSpecification[] = [
     summary: 'take a finished run back',
     details: ['Without RUN the last finished one. For a run that is under way, use cancel.'],
     arguments: [{ name: 'RUN', kind: 'runs' }],
-    options: execution,
+    options: [...execution, acceptRegression],
     examples: [['unship undo 58', 'brings back what run 58 rolled back']],
     survivesBrokenConfiguration: true,
     load: () => import('./commands/undo.ts'),
@@ -72,7 +84,7 @@ export const commands: readonly CommandSpecification[] = [
     summary: 'end a run and undo what it did',
     details: ['Refused after its point of no return.'],
     arguments: [{ name: 'RUN', kind: 'runs' }],
-    options: [takeOver],
+    options: [takeOver, acceptRegression],
     survivesBrokenConfiguration: true,
     load: () => import('./commands/cancel.ts'),
   },
@@ -90,9 +102,10 @@ export const commands: readonly CommandSpecification[] = [
     summary: 'release a commit, once its way back is rehearsed',
     details: [
       'Without REF the commit that is checked out. It is built, and releasing and rolling back is tried on a copy; then a confirmation is asked for.',
+      'With --security-fix, or where a commit message ends with `Security-fix: …`, the release is marked as a security fix.',
     ],
     arguments: [{ name: 'REF' }],
-    options: [only, ...execution],
+    options: [only, ...execution, securityFix, acceptRegression],
     examples: [
       ['unship release', 'the commit that is checked out'],
       ['unship release --dry-run', 'only the plan'],
@@ -104,7 +117,7 @@ export const commands: readonly CommandSpecification[] = [
     group: 'Releasing',
     summary: 'before your own CI deploys: backup, migrations; the release stays open',
     arguments: [{ name: 'REF' }],
-    options: [only],
+    options: [only, securityFix, acceptRegression],
     load: () => import('./commands/release-steps.ts').then((all) => all.begin),
   },
   {
@@ -118,7 +131,7 @@ export const commands: readonly CommandSpecification[] = [
     name: 'release abort',
     group: 'Releasing',
     summary: 'when your own CI has failed: take back what begin did',
-    options: [takeOver],
+    options: [takeOver, acceptRegression],
     load: () => import('./commands/release-steps.ts').then((all) => all.abort),
   },
   {

@@ -22,6 +22,8 @@ export interface RunOptions {
   onEvent(event: RunEvent): void;
   /** Takes the lease from an owner that lives but hangs. */
   readonly takeOver?: boolean;
+  /** A person has said that a security fix may be taken back. */
+  readonly acceptsSecurityRegression?: boolean;
 }
 
 export interface ExecuteOptions extends RunOptions {
@@ -45,6 +47,9 @@ export interface ReleaseRequest {
   /** Default HEAD. */
   readonly ref?: string;
   readonly only?: readonly string[];
+  /** A person says that it fixes a weakness; a trailer in its commits says so too. */
+  readonly securityFix?: boolean;
+  readonly acceptsSecurityRegression?: boolean;
   /** Looks and plans; stages and rehearses nothing. */
   readonly dryRun: boolean;
   readonly signal: AbortSignal;

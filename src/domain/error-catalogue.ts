@@ -325,6 +325,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'set the environment variable that is named',
     explain: 'Secrets are read from the environment when they are needed, at least 8 characters.',
   },
+  'security-regression': {
+    exit: exitCodes.refused,
+    title: 'this would bring a known weakness back',
+    next: 'fix it forward; or repeat it with --accept-security-regression',
+    explain:
+      'A release in between was marked as a security fix, with unship release --security-fix or with a line `Security-fix: …` at the end of a commit message. --yes never consents to that, and no policy does.',
+  },
   'source-filtered': {
     exit: exitCodes.refused,
     title: 'files of the commit are kept outside git',

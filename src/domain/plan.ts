@@ -79,6 +79,8 @@ export interface Plan {
   readonly blockedWritesMs: number;
   readonly estimateMs: number;
   readonly warnings: readonly string[];
+  /** Releases whose security fixes would be gone: this needs a consent of its own. Absent when there are none. */
+  readonly securityFixesLost?: readonly ReleaseId[];
   /** SHA-256 over the identity: request, graph and identity facts; no measurement. */
   readonly hash: string;
 }

@@ -51,6 +51,8 @@ export interface Release {
   /** Hash of the configuration it was released with; the text itself is stored beside it. */
   readonly configurationHash: string;
   readonly rehearsal?: RehearsalRecord;
+  /** Releases whose security fixes this one holds; with its own id when it brought one itself. */
+  readonly securityFixes?: readonly ReleaseId[];
 }
 
 /** A commit that must not ship again, nor anything that contains it without its fix. */

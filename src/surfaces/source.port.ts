@@ -20,4 +20,9 @@ export interface Source {
   /** True when `ancestor` is `commit` itself or one of its ancestors. */
   contains(commit: string, ancestor: string): Promise<boolean>;
   subject(commit: string): Promise<string>;
+  /**
+   * True when the message of a commit that `commit` has and `since` has not ends with a line `KEY: …`. Where
+   * `since` is not there, only `commit` itself is looked at.
+   */
+  hasTrailer(commit: string, since: string, key: string): Promise<boolean>;
 }

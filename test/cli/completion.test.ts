@@ -26,7 +26,10 @@ test('bash completes commands, second words, options and releases', (context) =>
   assert.deepEqual(offered(folder, ['roll']), ['rollback']);
   assert.deepEqual(offered(folder, ['quarantine', '']), ['list', 'lift']);
   assert.deepEqual(offered(folder, ['--env', 'staging', 'rollback', 'r4']), ['r41', 'r42']);
-  assert.deepEqual(offered(folder, ['rollback', '--acc']), ['--accept-data-loss']);
+  assert.deepEqual(offered(folder, ['rollback', '--acc']), [
+    '--accept-data-loss',
+    '--accept-security-regression',
+  ]);
   assert.deepEqual(offered(folder, ['plan', '--acc']), []);
   assert.deepEqual(offered(folder, ['plan', '--strategy', 'm']), ['migrate-down']);
   assert.deepEqual(offered(folder, ['explain', '']), []);

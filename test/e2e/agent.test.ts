@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -153,24 +155,39 @@ async function freeze(world: World, command: Started): Promise<void> {
   assert.ok(frozen, 'the process was always in a write');
 }
 
+/** A build sees no file of the test, but the network: it asks, and is answered once the gate is open. */
+async function givenGate(
+  context: TestContext,
+): Promise<{ readonly port: number; asked(): number; open(): void }> {
+  let asked = 0;
+  let letThrough: () => void = () => {};
+  const isOpen = new Promise<void>((resolve) => {
+    letThrough = resolve;
+  });
+  const server = createServer((_, response) => {
+    asked += 1;
+    void isOpen.then(() => response.end());
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  context.after(() => server.close());
+  return { port: (server.address() as AddressInfo).port, asked: () => asked, open: letThrough };
+}
+
 describe('the agent', { concurrency: 2 }, () => {
   it('ends a release whose process was killed in its build, and it serves', async (context) => {
     // Given a build that takes until somebody lets it go on
     const { world } = await givenGoodRelease(context, program);
-    const [begun, gate] = [join(world.folder, 'begun'), join(world.folder, 'gate')];
-    const build = `const fs = require('node:fs');
-      fs.appendFileSync(${JSON.stringify(begun)}, 'begun\\n');
-      const wait = () => fs.existsSync(${JSON.stringify(gate)}) || setTimeout(wait, 20);
-      wait();`;
+    const gate = await givenGate(context);
+    const build = `fetch('http://127.0.0.1:${gate.port}/').then((answer) => answer.text());`;
     const web = world.webSurface(world.port, { build: [process.execPath, '-e', build] });
     world.configure({ production: world.environment('web', { surfaces: { web } }) });
     await world.commit({ version: 'v2', column: 'mood' });
     const release = world.start(['release', '--yes']);
-    assert.ok(await until(() => existsSync(begun), 20_000));
+    assert.ok(await until(() => gate.asked() === 1, 60_000));
     // When its process is killed there
     release.child.kill('SIGKILL');
     await release.ended;
-    writeFileSync(gate, '');
+    gate.open();
     assert.equal(statusOf(world, 2), 'running');
     await requireServed(world, 'r1', 'v1');
     // Then an agent does the rest, and the application goes on serving after the agent has ended

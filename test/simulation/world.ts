@@ -259,6 +259,7 @@ export class World {
       checkout: async () => {},
       contains: async (commit, ancestor) => contains(commit, ancestor),
       subject: async (commit) => `commit ${commit.slice(-4)}`,
+      hasTrailer: async () => false,
     };
   }
 

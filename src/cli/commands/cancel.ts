@@ -16,7 +16,11 @@ export async function run(context: CommandContext): Promise<Answer> {
     };
   }
   await confirmOrRefuse(context, `End ${what} and undo what it did?`);
-  const options = { ...context.runOptions(), takeOver: context.options.flag('take-over') };
+  const options = {
+    ...context.runOptions(),
+    takeOver: context.options.flag('take-over'),
+    acceptsSecurityRegression: context.options.flag('accept-security-regression'),
+  };
   const result = await application.cancel(wanted, options);
   const answer = runAnswer(result, 'undone');
   // It had ended before the word reached it: what was asked for did not happen.

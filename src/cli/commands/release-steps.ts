@@ -40,7 +40,11 @@ export const abort: CommandModule = {
 };
 
 function runOptions(context: CommandContext): ReturnType<CommandContext['runOptions']> {
-  return { ...context.runOptions(), takeOver: context.options.flag('take-over') };
+  return {
+    ...context.runOptions(),
+    takeOver: context.options.flag('take-over'),
+    acceptsSecurityRegression: context.options.flag('accept-security-regression'),
+  };
 }
 
 function would(text: string, command: string): Answer {

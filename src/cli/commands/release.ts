@@ -17,6 +17,8 @@ export function releaseRequest(context: CommandContext): ReleaseRequest {
   return {
     ...context.runOptions(),
     dryRun: context.options.flag('dry-run'),
+    securityFix: context.options.flag('security-fix'),
+    acceptsSecurityRegression: context.options.flag('accept-security-regression'),
     ...(ref === undefined ? {} : { ref }),
     ...(only === undefined ? {} : { only }),
   };

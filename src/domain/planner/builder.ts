@@ -96,6 +96,7 @@ export interface PlanDraft {
   readonly why: readonly string[];
   readonly options: readonly StrategyOption[];
   readonly warnings: readonly string[];
+  readonly securityFixesLost?: readonly ReleaseId[];
   readonly blockedWritesMs: number;
 }
 

@@ -2,6 +2,7 @@ import type { Facts } from '../facts.ts';
 import { shortCommit } from '../names.ts';
 import type { Plan, Refusal, Step, SurfaceChange } from '../plan.ts';
 import { type History, isSameCode, liveRelease, type Release, wayBackFrom } from '../release.ts';
+import { regressionOf, regressionWarnings, securityFixesLost } from '../security-fix.ts';
 import { actions } from './actions.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import {
@@ -159,6 +160,8 @@ export function planRelease(
     add(...finish.steps);
     blockedWritesMs += finish.blockedWritesMs;
   }
+  // What `begin` was allowed need not be asked of `finish`.
+  const lost = request.phase === 'finish' || live === undefined ? [] : securityFixesLost(live, release);
   return finishPlan(
     {
       kind: 'release',
@@ -171,9 +174,11 @@ export function planRelease(
       options: [],
       warnings: [
         ...sameCodeWarnings(live, release),
+        ...regressionWarnings(lost),
         ...restoreOnlyWarnings(moves),
         ...releaseHoldWarnings(request.phase, order, all.webs),
       ],
+      ...regressionOf(lost),
       blockedWritesMs,
     },
     facts,

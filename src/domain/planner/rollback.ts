@@ -19,6 +19,7 @@ import {
   type SurfaceRelease,
   wayBackFrom,
 } from '../release.ts';
+import { regressionOf, regressionWarnings, securityFixesLost } from '../security-fix.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
 import {
@@ -256,6 +257,14 @@ function aftermath(
   return [record, ...retire, ...messages];
 }
 
+/** What never served has fixed nothing yet. */
+function fixesLost(from: Release, to: Release, facts: Facts): readonly ReleaseId[] {
+  const serves =
+    from.deployment !== 'pending' ||
+    Object.values(facts.surfaces).some((seen) => seen.kind === 'web' && seen.live === from.id);
+  return securityFixesLost(from, to).filter((id) => serves || id !== from.id);
+}
+
 function planMove(
   history: History,
   from: Release,
@@ -310,6 +319,7 @@ function planMove(
   const gate = approval.map((item) => item.id);
   const movement = movementSteps(order, moves.webs, moves.databases, { onFailure: 'block', after: gate });
   const moved = movement.moved.length > 0 ? movement.moved : gate;
+  const lost = fixesLost(from, to, facts);
   const desktop = desktopSteps(moves.desktops, { gate, moved });
   const core = [...approval, ...movement.steps, ...desktop];
   const required = core.filter((item) => item.importance === 'required').map((item) => item.id);
@@ -344,6 +354,7 @@ function planMove(
       why: explainOrder(order, moves.databases),
       options: moves.options,
       warnings: [
+        ...regressionWarnings(lost),
         ...moves.warnings,
         ...(to.health === 'good' || request.kind === 'undo' ? [] : [`${to.id} has not proven good`]),
         ...(request.kind === 'rollback' && isSameCode(from, to, request.only)
@@ -351,6 +362,7 @@ function planMove(
           : []),
         ...holdWarnings(order, moves.webs),
       ],
+      ...regressionOf(lost),
       blockedWritesMs: movement.blockedWritesMs,
     },
     facts,

@@ -86,6 +86,18 @@ export function createSource(root: string): Source {
       await assertThere(ask, ancestor, stderr);
       throw failure(root, undefined, stderr);
     },
+    hasTrailer: async (commit, since, key) => {
+      assertCommit(commit);
+      const isThere = isCommit(since) && (await ask(['cat-file', '-e', `${since}^{commit}`])).code === 0;
+      const range = isThere ? [commit, `^${since}`] : ['-1', commit];
+      const format = `--format=%(trailers:key=${key},valueonly)`;
+      const { code, stdout, stderr } = await ask(['log', '--no-show-signature', format, ...range, '--']);
+      if (code !== 0) {
+        await assertThere(ask, commit, stderr);
+        throw failure(root, undefined, stderr);
+      }
+      return stdout.toString('utf8').trim() !== '';
+    },
     subject: async (commit) => {
       assertCommit(commit);
       const { code, stdout, stderr } = await ask(['cat-file', 'commit', commit]);

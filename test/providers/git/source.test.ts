@@ -68,6 +68,39 @@ describe('git source', () => {
     return git('rev-parse', 'HEAD').trim();
   }
 
+  it('control 6: finds a line at the end of any message that a commit brings, and nowhere else', async () => {
+    const after = (parent: string, message: string): string =>
+      git(
+        '-c',
+        'user.name=T',
+        '-c',
+        'user.email=t@example.org',
+        'commit-tree',
+        `${second}^{tree}`,
+        '-p',
+        parent,
+        '-m',
+        message,
+      ).trim();
+    const fix = after(second, 'Close it\n\nIt was open.\n\nReviewed-by: B\nsecurity-Fix: entries');
+    const above = after(fix, 'Go on');
+    const spoken = after(second, 'Security-fix: as a subject\n\nSecurity-fix: in the middle\n\nThe end.');
+    const answers = [];
+    for (const [commit, since] of [
+      [fix, second],
+      [above, second],
+      [above, ''],
+      [fix, '0'.repeat(40)],
+      [above, fix],
+      [second, above],
+      [spoken, second],
+    ] as const) {
+      answers.push(await source.hasTrailer(commit, since, 'Security-fix'));
+    }
+    assert.deepEqual(answers, [true, true, false, true, false, false, false]);
+    await assert.rejects(source.hasTrailer('1'.repeat(40), second, 'Security-fix'), { slug: 'commit-gone' });
+  });
+
   it('resolves branches, tags, steps back and abbreviations to full hashes', async () => {
     for (const ref of [
       'main',

@@ -44,7 +44,7 @@ export class Commits {
         createHash('sha1')
           .update(JSON.stringify(files(commit)))
           .digest('hex'),
-      ...{ resolve: unused, checkout: unused, contains: unused, subject: unused },
+      ...{ resolve: unused, checkout: unused, contains: unused, subject: unused, hasTrailer: unused },
     };
   }
 }
