@@ -23,6 +23,7 @@ import type { WebPort } from '../surfaces/web/web.port.ts';
 import { observe } from './observe.ts';
 import type { Parts, Ports } from './parts.ts';
 import { recordGood, recordLive, recordRollback } from './records.ts';
+import { requireSameSchemas, type Schemas, schemasOf } from './rehearsed-schemas.ts';
 
 interface Copy extends Ports {
   readonly store: Store;
@@ -190,7 +191,7 @@ async function rehearseBoth(
     if (live !== undefined) await copy.store.saveRelease(session.fence, { ...live, health: 'good' });
     await copy.store.saveRelease(session.fence, planned);
     if (live !== undefined) await serveOnCopy(copy, { ...context, fence: session.fence }, live);
-    const before = live === undefined ? undefined : await fingerprints(parts, copy, [live]);
+    const before = live === undefined ? undefined : await observeSchemas(parts, copy, live);
     const policy: Policy = {
       ...parts.policy,
       bakeMs: 0,
@@ -234,7 +235,8 @@ async function rehearseBoth(
     const keptSchema = plan.options.some(
       (option) => option.verdict === 'chosen' && option.strategy === 'keep-schema',
     );
-    if (before !== undefined && !keptSchema) await requireSame(parts, copy, [live], before);
+    if (before !== undefined && !keptSchema)
+      requireSameSchemas(before, await observeSchemas(parts, copy, live));
     return { at: runtime.clock.now(), ok: true, wayBackMs, rowsLost: plan.rowsLost };
   } finally {
     await session.close();
@@ -248,35 +250,9 @@ async function mustObserve(copy: Copy, query: Query, parts: Parts): Promise<Fact
   return facts;
 }
 
-/** Schema fingerprint per database, to prove that the way back leads where it began. */
-async function fingerprints(
-  parts: Parts,
-  copy: Copy,
-  releases: readonly Release[],
-): Promise<{ readonly [surface: string]: string }> {
-  const query = { releases, countRisk: false };
-  const facts = await mustObserve(copy, query, parts);
-  return Object.fromEntries(
-    Object.entries(facts.surfaces).flatMap(([name, seen]) =>
-      seen.kind === 'database' ? [[name, seen.fingerprint]] : [],
-    ),
-  );
-}
-
-async function requireSame(
-  parts: Parts,
-  copy: Copy,
-  releases: readonly Release[],
-  before: { readonly [surface: string]: string },
-): Promise<void> {
-  const after = await fingerprints(parts, copy, releases);
-  const different = Object.keys(before).filter((name) => before[name] !== after[name]);
-  if (different.length === 0) return;
-  throw new UnshipError('rehearsal-failed', {
-    happened: `after the way back the schema of ${different.join(', ')} is not what it was before the release`,
-    done: 'nothing live was changed',
-    next: 'mend the down migration: up and then down must give the same schema',
-  });
+async function observeSchemas(parts: Parts, copy: Copy, live: Release): Promise<Schemas> {
+  const query = { releases: [live], countRisk: false, describeSchema: true };
+  return schemasOf(await mustObserve(copy, query, parts));
 }
 
 async function requireChecks(parts: Parts, copy: Copy, context: WorkContext, what: string): Promise<void> {

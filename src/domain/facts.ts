@@ -1,5 +1,6 @@
 import type { Json } from './json.ts';
 import type { ReleaseId } from './release.ts';
+import type { SchemaParts } from './schema-difference.ts';
 
 /**
  * Facts are what `observe` saw. Fields under `measurements` change from second to second and are no part of a
@@ -109,6 +110,8 @@ export interface DatabaseFacts {
   readonly capabilities: { readonly restore: boolean; readonly salvage: boolean };
   readonly measurements: {
     readonly bytes: number;
+    /** What the schema is made of, where that was asked for. */
+    readonly schema?: SchemaParts;
     /** Row counts per table. */
     readonly rows: { readonly [table: string]: number };
     /** Per strategy, where counting was asked for. */

@@ -55,6 +55,8 @@ export interface Query {
   readonly commit?: string;
   /** Count the rows at risk per strategy; costs time on a large database. */
   readonly countRisk: boolean;
+  /** Also tell what the schema is made of, so that two of them can be compared for a person. */
+  readonly describeSchema?: boolean;
 }
 
 /** A named part of the application, ready to be observed and acted on. */

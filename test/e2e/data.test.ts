@@ -164,7 +164,9 @@ describe('data', { concurrency: 2 }, () => {
     await world.commit({ ...destructive, migrations: { '0002_bad.sql': forgetful ?? '' } });
     const release = await world.run(['release', '--yes']);
     requireExit(release, 3, 'rehearsal-failed');
-    assert.match(flat(release), /the schema of database is not what it was before the release/);
+    const what =
+      /the schema of database is not what it was before the release: entries\.feeling \(TEXT NOT NULL DEFAULT 'unknown'\) was not there before/;
+    assert.match(flat(release), what);
     assert.deepEqual(world.ledger(), ['0001']);
     await requireServed(world, 'r1', 'v1');
     // With the whole way back it goes out.

@@ -15,6 +15,7 @@ import { backupBefore } from './replay.ts';
 import { baselineFor } from './restore.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 import { countRows, readSchema } from './schema.ts';
+import { schemaParts } from './schema-parts.ts';
 
 /** Texts of everything that may matter, by version; git is asked only for what is not kept already. */
 async function gatherTexts(core: Core, query: Query): Promise<ReadonlyMap<string, Migration>> {
@@ -190,6 +191,7 @@ export async function observe(context: LookContext, core: Core, query: Query): P
     capabilities: { restore: canRestore(core), salvage: false },
     measurements: {
       bytes,
+      ...(query.describeSchema === true ? { schema: schemaParts(database, readSchema(database)) } : {}),
       rows: counted ? countRows(database, readSchema(database)) : {},
       risk:
         query.countRisk && open.length === surplus.length
