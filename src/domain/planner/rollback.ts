@@ -88,7 +88,7 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
     return refuse(
       'already-there',
       `${from.id} is live since ${rolledBackOver.id} was rolled back`,
-      [],
+      ['the name of the release to go to'],
       nameIt,
     );
   }
