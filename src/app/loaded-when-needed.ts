@@ -13,6 +13,7 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
  */
 export const load: {
   readonly adopt: () => Promise<typeof import('./adopt.ts')>;
+  readonly backupCare: () => Promise<typeof import('./backup-care.ts')>;
   readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
   readonly incident: () => Promise<typeof import('./incident.ts')>;
   readonly rehearsal: () => Promise<typeof import('./rehearsal.ts')>;
@@ -22,6 +23,7 @@ export const load: {
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
   adopt: once(() => import('./adopt.ts')),
+  backupCare: once(() => import('./backup-care.ts')),
   directPlans: once(() => import('./direct-plans.ts')),
   incident: once(() => import('./incident.ts')),
   rehearsal: once(() => import('./rehearsal.ts')),

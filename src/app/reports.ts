@@ -13,6 +13,7 @@ import type {
   WayBack,
 } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
+import { proofRows } from './backup-care.ts';
 import { type Observation, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 
@@ -146,6 +147,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     }
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...(await proofRows(parts, oldestBackups(facts.surfaces))));
   rows.push(...rehearsalRows(parts));
   for (const [surface, port] of parts.webs) {
     const text = await port.openBuilds();
@@ -176,6 +178,16 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
       fix: 'configure guard.bake',
     });
   return { schema: 'unship.doctor/1', noWayBack, surfaces: parts.surfaces.size, rows };
+}
+
+function oldestBackups(surfaces: { readonly [surface: string]: SurfaceFacts }): ReadonlyMap<string, number> {
+  return new Map(
+    Object.entries(surfaces).flatMap(([surface, seen]) =>
+      seen.kind === 'database' && seen.backups.length > 0
+        ? [[surface, Math.min(...seen.backups.map((backup) => backup.takenAt))]]
+        : [],
+    ),
+  );
 }
 
 function rehearsalRows(parts: Parts): DoctorReport['rows'] {

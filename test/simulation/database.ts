@@ -187,6 +187,9 @@ export function simulatedDatabase(
         const fingerprint = fingerprintOf(database.applied);
         return { givenBack, keptEdits: 0, archived: 0, archive: null, fingerprint };
       }),
+    fetchBackup: async (context, id) => await look(context, `backup ${id}`, () => database.backups.has(id)),
+    proveRestore: async () => null,
+    restoreProof: async () => null,
     restore: async (context, { backup: id, maximumRowsLost }) =>
       await work(context, 'database.restore', () => {
         const safety = `safety-${context.idempotencyKey}`;
