@@ -50,6 +50,7 @@ module.exports = {
       path: '^src/providers/$1/',
     }),
     ...may('^src/providers/feed/', packages('yaml')),
+    ...may('^src/providers/sqlite/', packages('age-encryption')),
     ...may('^src/providers/(feed|server)/', inside('builds')),
     ...may('^src/providers/server/', '^src/gateway/client[.]ts$'),
 

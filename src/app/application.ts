@@ -6,7 +6,7 @@ import type {
   RunOptions,
   StandbyRequest,
 } from '../domain/application.ts';
-import { UnshipError } from '../domain/errors.ts';
+import { messageOf, UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import type { Before } from '../domain/planner/request.ts';
 import { planRollback, planUndo, unknownRelease } from '../domain/planner/rollback.ts';
@@ -182,7 +182,8 @@ export class RunningApplication implements Application {
     return await directPlan(this.#parts, request);
   }
 
-  async planRestore(request: { readonly backup: string }): Promise<Plan | Refusal> {
+  async planRestore(request: Parameters<Application['planRestore']>[0]): Promise<Plan | Refusal> {
+    await (await load.backupCare()).fetchBackup(this.#parts, request);
     return await this.#keep(() => this.#direct({ kind: 'restore', backup: request.backup }));
   }
 
@@ -264,6 +265,12 @@ export class RunningApplication implements Application {
   }
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
+    const results = await this.#resumeDueRuns(options);
+    await (await load.backupCare()).proveRestores(this.#parts, options);
+    return results;
+  }
+
+  async #resumeDueRuns(options: RunOptions): Promise<readonly RunResult[]> {
     const { store, runtime, isOwnerAlive } = this.#parts;
     const results: RunResult[] = [];
     for (const run of (await store.runs(50)).toReversed()) {
@@ -422,16 +429,21 @@ export class RunningApplication implements Application {
   /** Goes on with what is due, every few seconds, until it is told to end; it may be killed at any time. */
   async agent(options: RunOptions): Promise<void> {
     const { clock } = this.#parts.runtime;
+    const { proveRestores } = await load.backupCare();
+    const tell = (error: unknown): void =>
+      options.onEvent({ type: 'note', run: null, text: messageOf(error) });
+    let proving: Promise<void> | undefined;
     while (!options.signal.aborted) {
-      await this.resumeDue(options).catch((error: unknown) => {
-        options.onEvent({
-          type: 'note',
-          run: null,
-          text: error instanceof Error ? error.message : String(error),
+      await this.#resumeDueRuns(options).catch(tell);
+      // Beside it: a run that nobody drives does not wait for a test restore.
+      proving ??= proveRestores(this.#parts, options)
+        .catch(tell)
+        .finally(() => {
+          proving = undefined;
         });
-      });
       await clock.sleep(3000, options.signal);
     }
+    await proving;
   }
 
   async close(): Promise<void> {

@@ -2,6 +2,7 @@ import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { DatabaseFacts, SurfaceFacts } from '../domain/facts.ts';
 import type { ReleaseId } from '../domain/release.ts';
 import type { DoctorReport } from '../domain/report.ts';
+import { proofRows } from './backup-care.ts';
 import { damagedJournals } from './damaged-journals.ts';
 import { look } from './observe.ts';
 import type { Parts } from './parts.ts';
@@ -31,6 +32,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     rows.push(...wayBackRows(parts, await wayBackNow(parts, makePlan), live.id, noWayBack));
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
+  rows.push(...(await proofRows(parts, oldestBackups(facts.surfaces))));
   rows.push(...(await journalRows(parts)));
   rows.push(...rehearsalRows(parts));
   for (const [surface, port] of parts.webs) {
@@ -110,6 +112,16 @@ function secretRows(parts: Parts, noWayBack: string[]): DoctorReport['rows'] {
       fix: `set ${name}`,
     };
   });
+}
+
+function oldestBackups(surfaces: { readonly [surface: string]: SurfaceFacts }): ReadonlyMap<string, number> {
+  return new Map(
+    Object.entries(surfaces).flatMap(([surface, seen]) =>
+      seen.kind === 'database' && seen.backups.length > 0
+        ? [[surface, Math.min(...seen.backups.map((backup) => backup.takenAt))]]
+        : [],
+    ),
+  );
 }
 
 /** Journals that doctor verifies: runs further back are no longer gone back to. */

@@ -13,6 +13,7 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
  */
 export const load: {
   readonly adopt: () => Promise<typeof import('./adopt.ts')>;
+  readonly backupCare: () => Promise<typeof import('./backup-care.ts')>;
   readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
   readonly doctor: () => Promise<typeof import('./doctor.ts')>;
   readonly incident: () => Promise<typeof import('./incident.ts')>;
@@ -23,6 +24,7 @@ export const load: {
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
   adopt: once(() => import('./adopt.ts')),
+  backupCare: once(() => import('./backup-care.ts')),
   directPlans: once(() => import('./direct-plans.ts')),
   doctor: once(() => import('./doctor.ts')),
   incident: once(() => import('./incident.ts')),

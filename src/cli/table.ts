@@ -235,7 +235,14 @@ export const commands: readonly CommandSpecification[] = [
     group: 'Data and desktop',
     summary: 'put a backup back; what would be lost is shown first',
     arguments: [{ name: 'BACKUP', required: true }],
-    options: execution,
+    options: [
+      {
+        name: 'identity',
+        value: 'FILE',
+        summary: 'private key of age, for the encrypted copy of the backup',
+      },
+      ...execution,
+    ],
     survivesBrokenConfiguration: true,
     load: () => import('./commands/restore.ts'),
   },

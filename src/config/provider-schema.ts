@@ -64,16 +64,24 @@ const serverOptions = z.strictObject({
   ]),
 });
 
-const sqliteOptions = z.strictObject({
-  file: text,
-  migrations: z.optional(text),
-  format: z.optional(z.enum(['dbmate', 'up-down'])),
-  environment: z.optional(
-    z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')),
-  ),
-  secondLocation: z.optional(text),
-  keepBackups: z.optional(count),
-});
+const sqliteOptions = z
+  .strictObject({
+    file: text,
+    migrations: z.optional(text),
+    format: z.optional(z.enum(['dbmate', 'up-down'])),
+    environment: z.optional(
+      z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')),
+    ),
+    secondLocation: z.optional(text),
+    encryptTo: z.optional(z.string().check(z.regex(/^age1[0-9a-z]+$/, "write a public key of age: 'age1…'"))),
+    identity: z.optional(secretReference),
+    keepBackups: z.optional(count),
+  })
+  .check(
+    z.refine((options) => options.encryptTo === undefined || options.secondLocation !== undefined, {
+      error: 'encryptTo encrypts what lies in secondLocation: write that too',
+    }),
+  );
 
 const feedOptions = z.strictObject({
   root: z.optional(text),

@@ -15,6 +15,7 @@ import type {
   StatusReport,
 } from './report.ts';
 import type { RunSummary } from './run.ts';
+import type { Secret } from './secret.ts';
 
 /** How a run is driven. When `signal` aborts the run pauses after the step under way and can be resumed. */
 export interface RunOptions {
@@ -87,7 +88,8 @@ export interface Application {
 
   planRollback(request: RollbackRequest): Promise<Plan | Refusal>;
   planUndo(run?: number): Promise<Plan | Refusal>;
-  planRestore(request: { readonly backup: string }): Promise<Plan | Refusal>;
+  /** `identity`: private keys of age, for a backup that only its encrypted copy is left of. */
+  planRestore(request: { readonly backup: string; readonly identity?: Secret }): Promise<Plan | Refusal>;
   planMigrations(request: {
     readonly direction: 'up' | 'down';
     readonly surface?: string;

@@ -33,6 +33,8 @@ const everySqliteOption: Required<SqliteOptions> = {
   format: 'dbmate',
   environment: 'VAULT_DB',
   secondLocation: '/mnt/backups',
+  encryptTo: 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p',
+  identity: { $secret: 'BACKUP_IDENTITY' },
   keepBackups: 10,
 };
 const everyFeedOption: Required<FeedOptions> = {

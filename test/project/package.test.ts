@@ -57,7 +57,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 test('control 37: the package holds these files and no others', () => {
   const kinds = packed.map((path) =>
     path
-      .replace(/^dist\/(cli|gateway)-[A-Za-z0-9_-]+\.(c?js)$/, 'dist/$1-*.$2')
+      .replace(/^dist\/(backup-worker|cli|gateway)-[A-Za-z0-9_-]+\.(c?js)$/, 'dist/$1-*.$2')
       .replace(/^dist\/domain\/[a-z-]+\.(js|d\.ts)$/, 'dist/domain/*.$1'),
   );
   const providers = ['feed', 'server', 'slack', 'sqlite'];
@@ -69,6 +69,7 @@ test('control 37: the package holds these files and no others', () => {
       'README.md',
       'bin/package.json',
       'bin/unship.js',
+      'dist/backup-worker-*.js',
       'dist/backup-worker.js',
       'dist/cli-*.cjs',
       'dist/cli.cjs',

@@ -195,6 +195,9 @@ export function simulatedDatabase(
           fingerprint,
         };
       }),
+    fetchBackup: async (context, id) => await look(context, `backup ${id}`, () => database.backups.has(id)),
+    proveRestore: async () => null,
+    restoreProof: async () => null,
     restore: async (context, { backup: id, maximumRowsLost }) =>
       await work(context, 'database.restore', () => {
         const safety = `safety-${context.idempotencyKey}`;

@@ -39,7 +39,12 @@ async function inspect({ file, expected }: LongWork['inspect']['input']): Promis
   return { integrity, sha256, bytes, rows: isIntact ? countRows(database, readSchema(database)) : {} };
 }
 
-const workers: Workers = { copy, inspect };
+const workers: Workers = {
+  copy,
+  inspect,
+  encrypt: async (input) => (await import('./age-files.ts')).encrypt(input),
+  decrypt: async (input) => (await import('./age-files.ts')).decrypt(input),
+};
 
 function toSend(error: unknown): SentError {
   if (isUnshipError(error)) {

@@ -1,72 +1,29 @@
-import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts } from '../../domain/facts.ts';
-import { canonicalJson, type Json } from '../../domain/json.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
+import {
+  type BackupRecord,
+  backupFile,
+  backupsFolder,
+  looksWhole,
+  recordFile,
+  requireIntact,
+  soundRecord,
+} from './backup-record.ts';
 import { beginWrite, isWriteAheadLog, openDatabase, rollBack } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
-import {
-  ensureFolder,
-  publishFile,
-  readJson,
-  removeDatabase,
-  requireSpace,
-  sha256OfFile,
-  writeFileDurably,
-} from './files.ts';
-import { type Inspection, longWork } from './long-work.ts';
-
-/** What is known of a backup, in a file beside it. */
-export interface BackupRecord {
-  /** `/1` has no seal: as earlier versions wrote it. */
-  readonly schema: 'unship.backup/1' | 'unship.backup/2';
-  readonly id: string;
-  readonly release: ReleaseId;
-  readonly takenAt: number;
-  readonly sha256: string;
-  readonly bytes: number;
-  readonly fingerprint: string;
-  readonly applied: readonly string[];
-  readonly rows: { readonly [table: string]: number };
-  /** SHA-256 over the rest: a plan must not be made from a record that the disk has changed. */
-  readonly seal?: string;
-}
-
-export function backupsFolder(core: Core): string {
-  return join(core.folder, 'backups');
-}
-
-export function backupFile(core: Core, id: string): string {
-  if (!isSafeName(id))
-    throw new UnshipError('name-invalid', { happened: `${JSON.stringify(id)} is no backup's name` });
-  return join(backupsFolder(core), `${id}.db`);
-}
-
-function recordFile(core: Core, id: string): string {
-  return join(backupsFolder(core), `${id}.json`);
-}
-
-function sealOf(core: Core, { seal: _seal, ...rest }: BackupRecord): string {
-  return core.environment.runtime.digest(canonicalJson(rest as unknown as Json));
-}
-
-function isSound(core: Core, record: BackupRecord): boolean {
-  if (record.schema === 'unship.backup/1') return record.seal === undefined;
-  return record.schema === 'unship.backup/2' && record.seal === sealOf(core, record);
-}
+import { ensureFolder, publishFile, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
+import { longWork } from './long-work.ts';
+import { keepElsewhere } from './second-location.ts';
 
 export function readBackup(core: Core, id: string): BackupRecord | undefined {
-  const record = readJson(recordFile(core, id)) as BackupRecord | null | undefined;
-  return record?.id === id && isSound(core, record) ? record : undefined;
-}
-
-/** Complete and of the right size. Its content is hashed before it is used, and by `verifyBackup`. */
-function looksWhole(core: Core, record: BackupRecord): boolean {
-  return statSync(backupFile(core, record.id), { throwIfNoEntry: false })?.size === record.bytes;
+  const file = recordFile(core, id);
+  return existsSync(file) ? soundRecord(core, id, readFileSync(file, 'utf8')) : undefined;
 }
 
 function factsOf(core: Core, record: BackupRecord): BackupFacts {
@@ -104,19 +61,7 @@ export async function copyLive({ signal }: LookContext, core: Core, file: string
   await longWork(signal, 'copy', { from: core.file, to: file });
 }
 
-function requireIntact(
-  { integrity }: Inspection,
-  what: string,
-  slug: 'backup-invalid' | 'database-corrupt',
-): void {
-  if (integrity.length === 1 && integrity[0] === 'ok') return;
-  throw new UnshipError(slug, {
-    happened: `${what} fails SQLite's integrity check: ${integrity.join('; ')}`,
-    done: 'it is not used',
-  });
-}
-
-function schemaOf(core: Core, file: string): Pick<BackupRecord, 'fingerprint' | 'applied'> {
+export function schemaOf(core: Core, file: string): Pick<BackupRecord, 'fingerprint' | 'applied'> {
   using database = openDatabase(file, 'read', { immutable: true });
   const known = core.texts.allKept().map((migration) => migration.version);
   return {
@@ -145,31 +90,13 @@ export async function completeBackup(
     takenAt: context.runtime.clock.now(),
     ...{ sha256, bytes, ...schemaOf(core, partial), rows },
   };
-  const record = { ...unsealed, seal: sealOf(core, unsealed) };
   // SQLite makes files as the caller's umask has it.
   chmodSync(partial, 0o600);
   if (partial !== file) publishFile(partial, file);
   context.runtime.faults.point('sqlite.backup.named');
-  await copyToSecondLocation(context, core, record);
+  const record = await keepElsewhere(context, core, unsealed, file);
   writeFileDurably(recordFile(core, identity.id), JSON.stringify(record, null, 1));
   return factsOf(core, record);
-}
-
-async function copyToSecondLocation(context: LookContext, core: Core, record: BackupRecord): Promise<void> {
-  const folder = core.secondLocation;
-  if (folder === undefined) return;
-  ensureFolder(folder);
-  requireSpace(folder, record.bytes, 'the copy of the backup');
-  const target = join(folder, `${record.id}.db`);
-  copyFileSync(backupFile(core, record.id), `${target}.partial`);
-  publishFile(`${target}.partial`, target);
-  if ((await sha256OfFile(target, context.signal)) !== record.sha256) {
-    throw new UnshipError('backup-invalid', {
-      happened: `the copy ${target} differs from the backup`,
-      done: 'it is not used',
-    });
-  }
-  writeFileDurably(join(folder, `${record.id}.json`), JSON.stringify(record, null, 1));
 }
 
 /**
@@ -190,7 +117,8 @@ function prune(core: Core, keep: string): void {
       backupsFolder(core),
       ...(core.secondLocation === undefined ? [] : [core.secondLocation]),
     ]) {
-      rmSync(join(folder, `${backup.id}.json`), { force: true });
+      for (const ending of ['json', 'json.age', 'db.age'])
+        rmSync(join(folder, `${backup.id}.${ending}`), { force: true });
       removeDatabase(join(folder, `${backup.id}.db`));
     }
   }

@@ -19,6 +19,8 @@ export interface Core {
   readonly archives: Archives;
   readonly format: MigrationFormat | undefined;
   readonly secondLocation: string | undefined;
+  /** Public key of age that the second location is encrypted to. */
+  readonly encryptTo: string | undefined;
   readonly keepBackups: number;
   /** How long to wait for another process's lock, in ms. */
   readonly lockMs: number;
@@ -51,6 +53,7 @@ export function createCore(
     archives: new Archives(join(folder, 'archives')),
     format: options.format,
     secondLocation: options.secondLocation === undefined ? undefined : absolute(options.secondLocation),
+    encryptTo: options.encryptTo,
     keepBackups: options.keepBackups ?? 10,
     lockMs: settings.lockMs ?? defaultLockMs,
     environment: { ...environment, runtime },

@@ -1,10 +1,12 @@
 import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.ts';
 import type { ReleaseId } from '../../domain/release.ts';
+import type { Secret } from '../../domain/secret.ts';
 import type {
   DatabasePort,
   MigrateDownResult,
   MigrationRequest,
   RehearsalDatabase,
+  RestoreProof,
   RestoreResult,
 } from '../../surfaces/database/database.port.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
@@ -20,6 +22,7 @@ import { countRestoreRisk, observe, verifySchema } from './observe.ts';
 import type { SqliteOptions } from './options.ts';
 import { makeCopy } from './rehearsal.ts';
 import { restore } from './restore.ts';
+import { fetchBackup, proveRestore, restoreProof } from './restore-proof.ts';
 
 export interface SqliteDatabase {
   readonly port: DatabasePort;
@@ -60,6 +63,18 @@ class SqlitePort implements DatabasePort {
 
   verifyBackup(context: LookContext, id: string): Promise<Observation> {
     return verifyBackup(context, this.#core, id);
+  }
+
+  fetchBackup(context: LookContext, id: string, identity?: Secret): Promise<boolean> {
+    return fetchBackup(context, this.#core, id, identity);
+  }
+
+  proveRestore(context: LookContext): Promise<RestoreProof | null> {
+    return proveRestore(context, this.#core);
+  }
+
+  async restoreProof(): Promise<RestoreProof | null> {
+    return restoreProof(this.#core);
   }
 
   migrateUp(context: WorkContext, request: MigrationRequest): Promise<{ readonly fingerprint: string }> {

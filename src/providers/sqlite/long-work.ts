@@ -11,6 +11,11 @@ export interface Inspection {
   readonly rows: { readonly [table: string]: number };
 }
 
+export interface Written {
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
 /** Work whose time grows with the database. Each kind names its files by absolute paths. */
 export interface LongWork {
   /** A consistent copy of a live database as a single file without log. */
@@ -19,6 +24,20 @@ export interface LongWork {
   readonly inspect: {
     readonly input: { readonly file: string; readonly expected: string | null };
     readonly output: Inspection;
+  };
+  /** `recipient`: the public key of age, `age1…`. What is told of it is told of the encrypted file. */
+  readonly encrypt: {
+    readonly input: {
+      readonly from: { readonly file: string } | { readonly text: string };
+      readonly to: string;
+      readonly recipient: string;
+    };
+    readonly output: Written;
+  };
+  /** Rejects when no identity fits, or a byte is changed or missing; what it has written by then is not whole. */
+  readonly decrypt: {
+    readonly input: { readonly from: string; readonly to: string; readonly identities: readonly string[] };
+    readonly output: Written;
   };
 }
 

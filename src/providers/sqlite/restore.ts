@@ -7,9 +7,8 @@ import { rowsLost } from '../../domain/facts.ts';
 import type { RestoreResult } from '../../surfaces/database/database.port.ts';
 import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
 import type { Archive } from './archive.ts';
+import { type BackupRecord, backupFile } from './backup-record.ts';
 import {
-  type BackupRecord,
-  backupFile,
   backupId,
   completeBackup,
   readBackup,

@@ -1,5 +1,6 @@
 import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.ts';
 import type { ReleaseId } from '../../domain/release.ts';
+import type { Secret } from '../../domain/secret.ts';
 import type { LookContext, Observation, Query, WorkContext } from '../surface.port.ts';
 
 /** Migrations to apply or take back, as read at `commit`; oldest first for up, newest first for down. */
@@ -33,6 +34,20 @@ export interface RestoreResult {
   readonly fingerprint: string;
 }
 
+/** The last time that a backup was restored as a test, beside the live database. */
+export interface RestoreProof {
+  readonly schema: 'unship.restore-proof/1';
+  readonly backup: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** Where the copy came from that was restored. */
+  readonly from: 'local' | 'second-location';
+  /** What was wrong; null when everything was as it should be. */
+  readonly failed: string | null;
+  /** When a test restore last succeeded, in milliseconds since the epoch; null when none has. */
+  readonly provenAt: number | null;
+}
+
 /**
  * What a database provider must be able to do. Calls are idempotent by `context.idempotencyKey` and by
  * looking at the ledger first; every change of the live database checks `context.fence` in its own transaction.
@@ -51,6 +66,15 @@ export interface DatabasePort {
   /** Removes what a backup of this release that never became whole has left; whole ones stay. */
   discardUnfinishedBackup(context: WorkContext, release: ReleaseId): Promise<void>;
   verifyBackup(context: LookContext, id: string): Promise<Observation>;
+
+  /**
+   * Brings a backup back from where its copies are kept, when it isn't here any more. `identity` reads encrypted
+   * copies. False when it is nowhere; throws `backup-invalid` when its copy is damaged or can't be read.
+   */
+  fetchBackup(context: LookContext, id: string, identity?: Secret): Promise<boolean>;
+  /** Restores the newest backup into scratch space once a week and records the result; null when it isn't due. */
+  proveRestore(context: LookContext): Promise<RestoreProof | null>;
+  restoreProof(): Promise<RestoreProof | null>;
 
   /**
    * Applies migrations, each in its own transaction, and records what they overwrite. Fails with
