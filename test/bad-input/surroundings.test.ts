@@ -4,9 +4,9 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { given, givenTwoReleases, requireServed } from '../e2e/given.ts';
+import { destructive, given, givenGoodRelease, givenTwoReleases, requireServed } from '../e2e/given.ts';
 import { buildProgram, type Program } from '../support/program.ts';
-import type { World } from '../support/world.ts';
+import { said, type World } from '../support/world.ts';
 import { requireTold } from './damage.ts';
 
 let program: Program;
@@ -79,5 +79,23 @@ describe('hostile surroundings', () => {
     await new Promise<void>((resolve) => stranger.listen(socket, resolve));
     await world.expect(0, ['undo', '--yes']);
     await requireServed(world, 'r2', 'v2');
+  });
+
+  it('two releases at once: each is done whole, or refused as busy before anything is done', async (context) => {
+    const { world } = await givenGoodRelease(context, program, { surfaces: 'web-and-database' });
+    await world.commit(destructive);
+    const both = await Promise.all([1, 2].map(() => world.run(['release', '--yes', '--json'])));
+    const refused = both.filter(({ exit }) => exit !== 0);
+    assert.ok(refused.length < 2, both.map(said).join('\n'));
+    for (const ended of refused) {
+      const { slug } = JSON.parse(ended.stdout) as { readonly slug: string };
+      assert.match(slug, /^(busy|unfinished-run)$/);
+      requireTold(ended, 4, slug);
+    }
+    const runs = world.runs();
+    assert.equal(runs.length, 3 - refused.length);
+    assert.ok(runs.every(({ status }) => status === 'done'));
+    assert.deepEqual(world.ledger(), ['0001', '0002']);
+    await requireServed(world, runs.at(-1)?.to ?? '', 'v2');
   });
 });
