@@ -72,11 +72,26 @@ export async function loadConfiguration(file: string): Promise<Configuration> {
   return { file, root, definition: JSON.parse(canonical) as ApplicationDefinition, hash };
 }
 
+/** Told by its byte order mark, which PowerShell's `>` writes. */
+function isUtf16(content: Buffer): boolean {
+  const [first, second] = content;
+  return (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+}
+
 /** Without the byte order mark that editors on Windows write. */
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8').replace(/^\u{feff}/u, '');
+    const content = readFileSync(file);
+    if (isUtf16(content)) {
+      throw new UnshipError('config-invalid', {
+        happened: `${place(file, undefined)} is UTF-16`,
+        done: 'nothing',
+        next: 'save it as UTF-8',
+      });
+    }
+    return content.toString('utf8').replace(/^\u{feff}/u, '');
   } catch (error) {
+    if (error instanceof UnshipError) throw error;
     throw new UnshipError('config-invalid', {
       happened: `${place(file, undefined)} can't be read: ${messageOf(error)}`,
       done: 'nothing',

@@ -355,7 +355,7 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   },
   'state-unsafe': {
     exit: exitCodes.usage,
-    title: 'the state folder is not private',
+    title: 'the state folder can not be made, or is not private',
     next: 'chmod 700 it, and make it yours',
     explain: 'It holds backups and what rollbacks are made from.',
   },

@@ -37,7 +37,7 @@ async function main(): Promise<void> {
   const lock = takeLock(folder);
   if (lock === null) process.exit(exitStatus.alreadyRuns);
   const state = await StateFile.open(folder, report);
-  const socket = chooseSocket(folder);
+  let socket = chooseSocket(folder);
   const exit = (): void => {
     rmSync(socket, { force: true });
     // The reply to `shutdown` leaves first.
@@ -46,7 +46,11 @@ async function main(): Promise<void> {
   const gateway = new Gateway({ folder, state, exit, report });
   await gateway.open(listen);
   await state.update((current) => ({ ...current, socket }));
-  await listenForControl(socket, (request) => gateway.answer(request));
+  const choosePath = (): string => {
+    socket = chooseSocket(folder);
+    return socket;
+  };
+  await listenForControl(choosePath, (request) => gateway.answer(request), report);
   report(`gateway ${process.pid} is ready${listen ? ` on ${listen.host}:${listen.port}` : ''}`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

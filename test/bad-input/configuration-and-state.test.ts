@@ -43,7 +43,11 @@ test('a byte order mark and line ends of Windows are read; UTF-16 and a folder a
   const windows = given(context, `\u{feff}${plainConfiguration}\r\n`);
   assert.equal((await runProgram(windows, ['config'])).code, 0);
   const wide = given(context, Buffer.from(`\u{feff}${plainConfiguration}`, 'utf16le'));
-  await requireRefused(wide, ['config'], { exit: 2, slug: 'config-invalid', told: /not valid JSON/ });
+  await requireRefused(wide, ['config'], {
+    exit: 2,
+    slug: 'config-invalid',
+    told: /unship\.config\.json is UTF-16$/,
+  });
   const folder = temporaryFolder(context);
   mkdirSync(join(folder, 'unship.config.json'));
   await requireRefused(folder, ['config'], { exit: 2, slug: 'config-invalid', told: /can't be read/ });

@@ -63,14 +63,27 @@ export function startGit(
   return child;
 }
 
+const noGit = 'there is no program `git` in PATH';
+
 function notStarted(error: NodeJS.ErrnoException): string {
-  return error.code === 'ENOENT' ? 'there is no program `git` in PATH' : error.message;
+  return error.code === 'ENOENT' ? noGit : error.message;
 }
 
 /** The operator's own when the signal was aborted, else `git-failed`. */
 export function failure(root: string, signal: AbortSignal | undefined, reason: string): Error {
   if (signal?.aborted) return signal.reason as Error;
-  return new UnshipError('git-failed', { happened: `git failed in ${root}: ${reason}` });
+  const next = nextStep(root, reason);
+  return new UnshipError('git-failed', {
+    happened: `git failed in ${root}: ${reason}`,
+    done: 'nothing was changed',
+    ...(next === undefined ? {} : { next }),
+  });
+}
+
+function nextStep(root: string, reason: string): string | undefined {
+  if (reason === noGit) return 'install git, or add its folder to PATH';
+  if (!reason.includes('dubious ownership')) return undefined;
+  return `run unship as the owner of ${root}, or trust it: git config --global --add safe.directory ${root}`;
 }
 
 /** Nothing of the caller's `GIT_*` variables: they could point to another repository, or name programs. */

@@ -27,7 +27,7 @@ export function createSource(root: string): Source {
       name,
     ]);
     if (code === 0) return stdout.toString('utf8').trim();
-    await assertThere(ask, commit, stderr);
+    await assertThere(root, ask, commit, stderr);
     return null;
   };
 
@@ -48,14 +48,15 @@ export function createSource(root: string): Source {
       const hash = stdout.toString('utf8').trim();
       if (code === 0 && isCommit(hash)) return hash;
       if (/not a git repository|dubious ownership/.test(stderr)) throw failure(root, undefined, stderr);
-      throw gone(ref, 'no commit has this name');
+      if (ref !== 'HEAD') throw gone(ref, 'no commit has this name');
+      throw gone(ref, 'the repository has no commit yet', 'git commit what is to be released, then repeat');
     },
     has: async (commit) => isCommit(commit) && (await ask(['cat-file', '-e', `${commit}^{tree}`])).code === 0,
     read: async (commit, path) => {
       assertCommit(commit);
       const { code, stdout, stderr } = await ask(['cat-file', 'blob', `${commit}:${cleanPath(path)}`]);
       if (code === 0) return textOf(stdout, commit, path);
-      await assertThere(ask, commit, stderr);
+      await assertThere(root, ask, commit, stderr);
       return null;
     },
     list: async (commit, folder) => {
@@ -63,7 +64,7 @@ export function createSource(root: string): Source {
       const place = cleanPath(folder);
       const { code, stdout, stderr } = await ask(['ls-tree', '-z', `${commit}:${place}`]);
       if (code !== 0) {
-        await assertThere(ask, commit, stderr);
+        await assertThere(root, ask, commit, stderr);
         return [];
       }
       return parseTree(stdout)
@@ -74,7 +75,7 @@ export function createSource(root: string): Source {
     checkout: async (commit, folder, signal) => {
       signal.throwIfAborted();
       assertCommit(commit);
-      await assertThere(ask, commit, '');
+      await assertThere(root, ask, commit, '');
       await writeTree(root, commit, folder, signal);
     },
     contains: async (commit, ancestor) => {
@@ -82,8 +83,8 @@ export function createSource(root: string): Source {
       assertCommit(ancestor);
       const { code, stderr } = await ask(['merge-base', '--is-ancestor', ancestor, commit]);
       if (code === 0 || code === 1) return code === 0;
-      await assertThere(ask, commit, stderr);
-      await assertThere(ask, ancestor, stderr);
+      await assertThere(root, ask, commit, stderr);
+      await assertThere(root, ask, ancestor, stderr);
       throw failure(root, undefined, stderr);
     },
     hasTrailer: async (commit, since, key) => {
@@ -102,7 +103,7 @@ export function createSource(root: string): Source {
       assertCommit(commit);
       const { code, stdout, stderr } = await ask(['cat-file', 'commit', commit]);
       if (code !== 0) {
-        await assertThere(ask, commit, stderr);
+        await assertThere(root, ask, commit, stderr);
         throw failure(root, undefined, stderr);
       }
       const text = stdout.toString('utf8');
@@ -125,6 +126,7 @@ function assertCommit(commit: string): void {
 
 /** Tells a missing file from a missing commit and from a repository that can't be read. */
 async function assertThere(
+  root: string,
   ask: (args: readonly string[]) => Promise<GitAnswer>,
   commit: string,
   stderr: string,
@@ -132,7 +134,7 @@ async function assertThere(
   const { code, stderr: reason } = await ask(['cat-file', '-e', `${commit}^{tree}`]);
   if (code === 0) return;
   if (/not a git repository|dubious ownership/.test(reason)) {
-    throw new UnshipError('git-failed', { happened: reason || stderr });
+    throw failure(root, undefined, reason || stderr);
   }
   throw gone(commit, 'the repository does not have it');
 }
@@ -164,9 +166,10 @@ function cleanPath(path: string): string {
   return parts.join('/');
 }
 
-function gone(ref: string, reason: string): UnshipError {
+function gone(ref: string, reason: string, next?: string): UnshipError {
   return new UnshipError('commit-gone', {
     happened: `${JSON.stringify(ref.slice(0, 100))}: ${reason}`,
     done: 'nothing was changed',
+    ...(next === undefined ? {} : { next }),
   });
 }

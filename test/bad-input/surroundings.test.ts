@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { destructive, given, givenGoodRelease, givenTwoReleases, requireServed } from '../e2e/given.ts';
+import { buildProgram, type Program } from '../support/program.ts';
+import { said, type World } from '../support/world.ts';
+import { requireTold } from './damage.ts';
+
+let program: Program;
+
+before(async () => {
+  program = await buildProgram();
+});
+
+after(async () => {
+  await program[Symbol.asyncDispose]();
+});
+
+/** Exit code of a command whose reader has gone before it says anything. */
+async function withoutReader(world: World, words: readonly string[]): Promise<number | null> {
+  const { child, ended } = world.start(words);
+  ended.catch(() => undefined);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  return await new Promise((resolve) => child.on('exit', resolve));
+}
+
+const isRoot = process.getuid?.() === 0;
+
+describe('hostile surroundings', () => {
+  it('a repository that can not be used is told with what to do', async (context) => {
+    const world = await given(context, program);
+    const release = ['release', '--yes', '--json'];
+    const empty = requireTold(await world.run(release), 3, 'commit-gone');
+    assert.match(empty.happened, /the repository has no commit yet/);
+    assert.match(empty.next ?? '', /^git commit/);
+    await world.commit({ version: 'v1' });
+    const without = requireTold(await world.run(release, { PATH: world.folder }), 1, 'git-failed');
+    assert.match(without.next ?? '', /install git/);
+    if (isRoot) {
+      spawnSync('chown', ['-R', '12345:12345', world.repository]);
+      const foreign = requireTold(await world.run(release), 1, 'git-failed');
+      assert.match(foreign.next ?? '', /git config --global --add safe\.directory \/.*repository$/);
+      assert.equal(foreign.done, 'nothing was changed');
+      spawnSync('chown', ['-R', '0:0', world.repository]);
+    }
+    // A detached head and a dirty work tree change nothing: what is committed is released.
+    await world.git('checkout', '--quiet', '--detach');
+    world.write('version.json', '{"version":"dirty"}');
+    world.write('untracked.txt', '');
+    await world.expect(0, ['release', '--yes']);
+    await requireServed(world, 'r1', 'v1');
+  });
+
+  it('a rollback needs no git, no home and nobody who reads what it says', async (context) => {
+    const { world } = await givenTwoReleases(context, program);
+    assert.equal(await withoutReader(world, ['status', '--json']), 0);
+    assert.equal(await withoutReader(world, ['rollback', '--yes']), 0);
+    await requireServed(world, 'r1', 'v1');
+    const bare = { PATH: world.folder, HOME: '' };
+    assert.equal((await world.run(['undo', '--yes'], bare)).exit, 0);
+    await requireServed(world, 'r2', 'v2');
+  });
+
+  it("a gateway's control socket that is replaced or taken away is made again, and a rollback works", async (context) => {
+    const { world } = await givenTwoReleases(context, program);
+    const socket = join(world.stateFolder(), 'surfaces/web/gateway/control.sock');
+    rmSync(socket);
+    writeFileSync(socket, 'something else');
+    await world.expect(0, ['rollback', '--yes']);
+    await requireServed(world, 'r1', 'v1');
+    // Somebody who listens there and never answers
+    const stranger = createServer(() => undefined);
+    context.after(() => stranger.close());
+    rmSync(socket);
+    await new Promise<void>((resolve) => stranger.listen(socket, resolve));
+    await world.expect(0, ['undo', '--yes']);
+    await requireServed(world, 'r2', 'v2');
+  });
+
+  it('two releases at once: each is done whole, or refused as busy before anything is done', async (context) => {
+    const { world } = await givenGoodRelease(context, program, { surfaces: 'web-and-database' });
+    await world.commit(destructive);
+    const both = await Promise.all([1, 2].map(() => world.run(['release', '--yes', '--json'])));
+    const refused = both.filter(({ exit }) => exit !== 0);
+    assert.ok(refused.length < 2, both.map(said).join('\n'));
+    for (const ended of refused) {
+      const { slug } = JSON.parse(ended.stdout) as { readonly slug: string };
+      assert.match(slug, /^(busy|unfinished-run)$/);
+      requireTold(ended, 4, slug);
+    }
+    const runs = world.runs();
+    assert.equal(runs.length, 3 - refused.length);
+    assert.ok(runs.every(({ status }) => status === 'done'));
+    assert.deepEqual(world.ledger(), ['0001', '0002']);
+    await requireServed(world, runs.at(-1)?.to ?? '', 'v2');
+  });
+});
