@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
@@ -10,6 +10,7 @@ import { beginWrite, breathe, isWriteAheadLog, openDatabase, rollBack } from './
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import {
+  copyFileDurably,
   ensureFolder,
   publishFile,
   readJson,
@@ -159,8 +160,7 @@ async function copyToSecondLocation(context: LookContext, core: Core, record: Ba
   ensureFolder(folder);
   requireSpace(folder, record.bytes, 'the copy of the backup');
   const target = join(folder, `${record.id}.db`);
-  copyFileSync(backupFile(core, record.id), `${target}.partial`);
-  publishFile(`${target}.partial`, target);
+  copyFileDurably(backupFile(core, record.id), target);
   if ((await sha256OfFile(target, context.signal)) !== record.sha256) {
     throw new UnshipError('backup-invalid', {
       happened: `the copy ${target} differs from the backup`,
