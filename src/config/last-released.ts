@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ApplicationDefinition } from '../domain/definition.ts';
 import type { Configuration } from './load.ts';
@@ -51,7 +60,9 @@ function rememberedFile(base: string, root: string): string {
 }
 
 function writeDurably(file: string, text: string): void {
-  const handle = openSync(file, 'w', 0o600);
+  // A link that lies there is removed, never written through.
+  rmSync(file, { force: true });
+  const handle = openSync(file, 'wx', 0o600);
   try {
     writeSync(handle, text);
     fsyncSync(handle);

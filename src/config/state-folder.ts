@@ -1,4 +1,15 @@
-import { chmodSync, lstatSync, mkdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import { isSafeName } from '../domain/names.ts';
@@ -45,14 +56,37 @@ export function openStateFolder(
   const root = realpathSync(base);
   checkParents(dirname(root), owner);
   checkOwn(root, owner);
-  let folder = root;
-  for (const name of [application, environment]) {
-    folder = join(folder, name);
-    makePrivate(folder);
-    checkOwn(folder, owner);
-  }
-  return folder;
+  return makeBelow(root, [application, environment], owner);
 }
+
+/**
+ * One folder in the other, each made by the handle of the one above it: a link that is put in the place of that one
+ * meanwhile leads nowhere.
+ */
+function makeBelow(parent: string, [name, ...names]: readonly string[], owner: StateOwner): string {
+  if (name === undefined) return parent;
+  const folder = join(parent, name);
+  const handle = process.platform === 'win32' ? undefined : openFolder(parent);
+  try {
+    const byHandle = handle === undefined ? '' : `/proc/self/fd/${handle}`;
+    const place = existsSync(byHandle) ? join(byHandle, name) : folder;
+    makePrivate(place, folder);
+    checkOwn(folder, owner, place);
+  } finally {
+    if (handle !== undefined) closeSync(handle);
+  }
+  return makeBelow(folder, names, owner);
+}
+
+function openFolder(folder: string): number {
+  try {
+    return openSync(folder, folderOnly);
+  } catch (error) {
+    throw notMade(folder, error);
+  }
+}
+
+const folderOnly = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 function makeBase(base: string): void {
   try {
@@ -72,18 +106,28 @@ function notMade(folder: string, error: unknown): UnshipError {
   });
 }
 
-function makePrivate(folder: string): void {
+function makePrivate(place: string, folder: string): void {
   try {
-    mkdirSync(folder, { mode: 0o700 });
-    // A default ACL or an odd file system may have widened it.
-    chmodSync(folder, 0o700);
+    mkdirSync(place, { mode: 0o700 });
+    narrow(place);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw notMade(folder, error);
   }
 }
 
-function checkOwn(folder: string, owner: StateOwner): void {
-  const stats = lstatSync(folder);
+/** A default ACL or an odd file system may have widened it. By its handle: what was made is meant, no link in its place. */
+function narrow(folder: string): void {
+  if (process.platform === 'win32') return;
+  const handle = openSync(folder, folderOnly);
+  try {
+    fchmodSync(handle, 0o700);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function checkOwn(folder: string, owner: StateOwner, place = folder): void {
+  const stats = lstatSync(place);
   if (!stats.isDirectory()) refuse(folder, 'is no folder', 'move it away');
   const fault = faultOf(stats, owner, false);
   if (fault !== undefined) refuse(folder, fault, `make it yours and private: chmod 700 ${folder}`);

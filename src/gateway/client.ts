@@ -63,6 +63,17 @@ const readyWithinMs = 15_000;
 /** `sun_path` holds 104 bytes on macOS and 108 on Linux, with the final zero. */
 const longestSocketPath = 103;
 
+/** Null on what is no reply: another program may listen there, or a newer one of ours. */
+function readReply(line: string): GatewayReply | null {
+  try {
+    const reply = JSON.parse(line) as GatewayReply | null;
+    if (reply?.ok === true) return reply;
+    return reply?.ok === false && typeof reply.error.details.happened === 'string' ? reply : null;
+  } catch {
+    return null;
+  }
+}
+
 /** One request on a connection of its own. Throws `gateway-unreachable` when nobody answers. */
 export function askGateway<R extends GatewayRequest>(
   folder: string,
@@ -91,7 +102,8 @@ export function askGateway<R extends GatewayRequest>(
     });
     socket.on('close', () => finish(() => reject(unreachable('it ended without an answer'))));
     onLine(socket, (line) => {
-      const reply = JSON.parse(line) as GatewayReply;
+      const reply = readReply(line);
+      if (reply === null) return finish(() => reject(unreachable('its answer can not be read')));
       finish(() => {
         if (reply.ok) resolve(reply.result as Results[R['command']]);
         else reject(new UnshipError(reply.error.slug, reply.error.details));

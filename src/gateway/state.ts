@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UnshipError } from '../domain/errors.ts';
 import type { ReleaseId } from '../domain/release.ts';
@@ -130,7 +130,9 @@ export function fenced(state: GatewayState, fence: number): GatewayState {
 
 async function writeDurably(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', 0o600);
+  // A link that lies there is removed, never written through.
+  await rm(temporary, { force: true });
+  const file = await open(temporary, 'wx', 0o600);
   try {
     await file.writeFile(text);
     await file.sync();

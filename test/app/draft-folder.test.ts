@@ -29,8 +29,8 @@ test('control 27: a link in the place of a draft is not written through', async 
 
 test('control 27: a thread that swaps links 10,000 times gets nothing of a draft written outside', async (context) => {
   const { folder, outside, link } = given(context);
-  const worker = new Worker(new URL('draft-links-worker.ts', import.meta.url), {
-    workerData: { link, target: outside, times: 10_000 },
+  const worker = new Worker(new URL('../support/links-worker.ts', import.meta.url), {
+    workerData: { links: [link], target: outside, times: 10_000 },
   });
   let swapping = true;
   const ended = new Promise<void>((resolve, reject) => {

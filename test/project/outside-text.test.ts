@@ -1,58 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import markdownIt from 'markdown-it';
+import { Masker } from '../../src/cli/output/mask.ts';
+import { Terminal } from '../../src/cli/output/terminal.ts';
 import { escapeMarkdown } from '../../src/incident/post-mortem/markdown.ts';
 import { parseFeed } from '../../src/providers/feed/yml.ts';
-
-const payloads: readonly string[] = [
-  ...[
-    '<script>alert(1)</script>',
-    '<img src=x onerror=alert(1)>',
-    '<!-- gone',
-    '<a href="//x.example">y</a>',
-  ],
-  ...['</td><td>', '<details open>', '<![CDATA[x', '<?php x', '&lt;b&gt;', '&#60;b&#62;', '&nbsp;&copy;'],
-  ...['[a](https://x.example)', '![a](https://x.example/i.png)', '[a][b]', '[b]: https://x.example', '[^1]'],
-  ...[
-    '<https://x.example>',
-    'https://x.example',
-    'http://x.example/?a=b',
-    'www.x.example',
-    'ftp://x.example',
-  ],
-  ...['mailto:a@x.example', 'a@x.example', '<a@x.example>', '[a](javascript:alert(1))', '[a](<x y>)'],
-  ...['# heading', '###### heading', 'heading\n===', 'heading\n---', '\n\n# heading', '\r# heading'],
-  ...[
-    '- item',
-    '* item',
-    '+ item',
-    '1. item',
-    '1) item',
-    '> quote',
-    '    code',
-    '\tcode',
-    '```\ncode',
-    '~~~',
-  ],
-  ...[
-    '`code`',
-    '``a`b``',
-    '*a*',
-    '**a**',
-    '_a_',
-    '__a__',
-    '~~a~~',
-    '***',
-    '---',
-    '___',
-    '| a | b |\n|---|---|',
-  ],
-  ...['\\[a](https://x.example)', '\\<b>', 'a  \nb', 'a\\\nb', '\u2028# heading', '\u0000<b>', '\u202e<b>'],
-];
+import { escapeSlack, slackPayload } from '../../src/providers/slack/payload.ts';
+import { payloads } from '../support/payloads.ts';
 
 const shown = new Set(['text', 'text_special', 'softbreak']);
 
-test('control 20: a Markdown parser reads 60 payloads as text and nothing else', () => {
+test('control 20: a Markdown parser reads more than 60 payloads as text and nothing else', () => {
   assert.ok(payloads.length >= 60, `${payloads.length}`);
   const parser = markdownIt({ html: true, linkify: true });
   for (const payload of payloads) {
@@ -68,6 +26,52 @@ test('control 20: a Markdown parser reads 60 payloads as text and nothing else',
     for (const { type } of [...blocks, ...alone].flatMap(({ children }) => children ?? [])) {
       assert.ok(shown.has(type), `${type} of ${JSON.stringify(payload)}`);
     }
+  }
+});
+
+/** What a terminal acts upon: ECMA-48's controls, and the marks of Unicode that reorder or hide. */
+const acting = /[^\P{Cc}\n]|\p{Cf}|[\u2028\u2029]/u;
+
+test('control 20: a terminal shows the same payloads, and acts upon none of them', () => {
+  for (const payload of payloads) {
+    const lines = { result: 0, alert: 0 };
+    let out = '';
+    const stream = { isTTY: true, columns: 80, write: (piece: string) => (out += piece) };
+    const terminal = new Terminal({
+      stdout: stream,
+      stderr: stream,
+      masker: new Masker(),
+      colour: { stdout: false, stderr: false },
+      redraws: false,
+      quiet: false,
+    });
+    terminal.result([`x ${payload}`]);
+    lines.result = out.split('\n').length;
+    terminal.alert([`x ${payload}`]);
+    lines.alert = out.split('\n').length - lines.result;
+    terminal.question(`x ${payload}`);
+    // One element is one line: none of ours can be forged.
+    assert.deepEqual(lines, { result: 2, alert: 1 }, JSON.stringify(payload));
+    assert.doesNotMatch(out, acting, JSON.stringify(payload));
+    const words = payload.match(/[A-Za-z]{4,}/g) ?? [];
+    for (const word of words) assert.ok(out.includes(word), `${word} of ${JSON.stringify(payload)} is shown`);
+  }
+});
+
+test('control 20: Slack reads the same payloads as text: no element, no mention, no line', () => {
+  for (const payload of payloads) {
+    const escaped = escapeSlack(payload);
+    // Slack's own grammar: `<…>` is an element, `&` begins one of three entities, a break is a line.
+    assert.doesNotMatch(escaped, /[<>\n\r]|&(?!(?:amp|lt|gt);)/, JSON.stringify(payload));
+    assert.doesNotMatch(escaped.replaceAll('\u2060', ''), acting, JSON.stringify(payload));
+    assert.doesNotMatch(escaped, /@[\p{L}\p{N}]/u, JSON.stringify(payload));
+    const shown = escaped.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+    for (const word of payload.match(/[A-Za-z]{4,}/g) ?? []) assert.ok(shown.includes(word), word);
+    const { text, mrkdwn, blocks } = slackPayload({ audience: 'team', title: payload, lines: [payload] });
+    assert.equal(mrkdwn, false);
+    assert.ok(text.split('\n').length <= 2, 'title and one line');
+    for (const block of blocks) assert.deepEqual([block.text.type, block.text.emoji], ['plain_text', false]);
+    assert.doesNotMatch(JSON.stringify(blocks), /[<>]/);
   }
 });
 

@@ -99,9 +99,9 @@ export async function copyWhole(
   const temporary = temporaryBeside(path, options.mark);
   await rm(temporary, { force: true });
   await copyFile(source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-  await chmod(temporary, options.mode);
-  const handle = await open(temporary, 'r+');
+  const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW);
   try {
+    await handle.chmod(options.mode);
     await handle.sync();
   } finally {
     await handle.close();
@@ -120,7 +120,7 @@ export async function copyWhole(
 /** The same bytes under a second name, without a copy where both lie on one disk. For copies nobody writes to. */
 export async function linkOrCopy(source: string, path: string): Promise<void> {
   await link(source, path).catch(async () => {
-    await copyFile(source, path, constants.COPYFILE_FICLONE);
+    await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   });
 }
 

@@ -1,5 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { UnshipError } from '../../domain/errors.ts';
+import { isSafeName } from '../../domain/names.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { ArtifactFolder } from './artifacts.ts';
 import { copyWhole, hasSize, isIntact, needSpace, syncFolder, writeWhole } from './files.ts';
@@ -15,7 +17,13 @@ export class Staging {
     this.folder = folder;
   }
 
+  /** Throws `name-invalid`: what is called so is removed with all that is in it. */
   path(version: string, name?: string): string {
+    if (!isSafeName(version) || (name !== undefined && !isSafeName(name))) {
+      throw new UnshipError('name-invalid', {
+        happened: `${JSON.stringify(name ?? version)} is no artifact's name`,
+      });
+    }
     return name === undefined ? join(this.folder, version) : join(this.folder, version, name);
   }
 

@@ -5,7 +5,9 @@ import type { Json } from '../../domain/json.ts';
 /** Replaces the file whole and durably; others see the old content or the new one. */
 export async function writeJson(path: string, value: Json): Promise<void> {
   const temporary = `${path}.${process.pid}.new`;
-  const file = await open(temporary, 'w', 0o600);
+  // A link that lies there is removed, never written through.
+  await rm(temporary, { force: true });
+  const file = await open(temporary, 'wx', 0o600);
   try {
     await file.writeFile(`${JSON.stringify(value)}\n`);
     await file.sync();

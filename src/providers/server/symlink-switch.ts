@@ -88,7 +88,7 @@ async function pointsAt(link: string): Promise<string | null> {
 }
 
 /** A reader sees the old target or the new one, and never none. Relative, so that the whole may be moved. */
-async function flip(link: string, place: string): Promise<void> {
+export async function flip(link: string, place: string): Promise<void> {
   const temporary = `${link}.${randomBytes(6).toString('hex')}`;
   try {
     await symlink(relative(dirname(link), place), temporary);

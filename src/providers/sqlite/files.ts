@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import {
   closeSync,
+  constants,
+  copyFileSync,
   createReadStream,
   existsSync,
   fsyncSync,
@@ -37,13 +39,23 @@ export function publishFile(from: string, to: string): void {
 
 export function writeFileDurably(file: string, text: string): void {
   const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.partial`);
-  const descriptor = openSync(temporary, 'w', 0o600);
+  // A link that lies there is removed, never written through.
+  rmSync(temporary, { force: true });
+  const descriptor = openSync(temporary, 'wx', 0o600);
   try {
     writeSync(descriptor, text);
   } finally {
     closeSync(descriptor);
   }
   publishFile(temporary, file);
+}
+
+/** A copy that gets its name when it is whole; a link in its place is not written through. */
+export function copyFileDurably(from: string, to: string): void {
+  const temporary = `${to}.partial`;
+  rmSync(temporary, { force: true });
+  copyFileSync(from, temporary, constants.COPYFILE_EXCL);
+  publishFile(temporary, to);
 }
 
 /** Undefined when it isn't there or is no JSON: it was never completed, or somebody else wrote it. */
