@@ -147,7 +147,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   }
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
   rows.push(...rehearsalRows(parts));
-  for (const [surface, port] of parts.webs) {
+  for (const [surface, port] of [...parts.webs, ...parts.desktops]) {
     const text = await port.openBuilds();
     if (text !== null) {
       const fix = 'allow user namespaces (unshare) on this machine: unship explain build-not-enclosed';
