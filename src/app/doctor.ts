@@ -35,7 +35,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   rows.push(...(await proofRows(parts, oldestBackups(facts.surfaces))));
   rows.push(...(await journalRows(parts)));
   rows.push(...rehearsalRows(parts));
-  for (const [surface, port] of parts.webs) {
+  for (const [surface, port] of [...parts.webs, ...parts.desktops]) {
     const text = await port.openBuilds();
     if (text === null) continue;
     const fix = 'allow user namespaces (unshare) on this machine: unship explain build-not-enclosed';

@@ -57,8 +57,8 @@ for place in /usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store; do
 done
 for place in $SHOWN_OF_ETC; do
   [ -e "/etc/$place" ] || continue
-  if [ -d "/etc/$place" ]; then show r "/etc/$place"
-  else mkdir -p "$root/etc/$place"; rmdir "$root/etc/$place"; cat "/etc/$place" > "$root/etc/$place"; fi
+  case "$place" in */*) mkdir -p "$root/etc/\${place%/*}" ;; esac
+  if [ -d "/etc/$place" ]; then show r "/etc/$place"; else cat "/etc/$place" > "$root/etc/$place"; fi
 done
 unset SHOWN_OF_ETC
 while [ "$1" != -- ]; do show "$1" "$2"; shift 2; done
@@ -161,7 +161,8 @@ function ask(): string {
     const [program, ...args] = enclosed(view, ['true']);
     const { spawnSync } = process.getBuiltinModule('node:child_process') as { spawnSync: typeof SpawnSync };
     const ended = spawnSync(program, args, {
-      env: { ...enclosedEnvironment({ PATH: process.env.PATH ?? '/usr/bin:/bin' }) },
+      // Files of /etc are only copied: they tell nothing about what is allowed.
+      env: { SHOWN_OF_ETC: '', PATH: process.env.PATH ?? '/usr/bin:/bin' },
       encoding: 'utf8',
       timeout: 10_000,
       killSignal: 'SIGKILL',

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { buildProgram, type Program } from '../support/program.ts';
@@ -77,6 +89,27 @@ describe('what a commit brings', { concurrency: 2 }, () => {
     requireExit(await world.run(['rollback', '--yes']), 0);
     await requireServed(world, 'r1', 'theirs');
     assert.equal(existsSync(mark), false);
+  });
+
+  it("control 2: where builds can't be enclosed, doctor says so for web and desktop, and builds main alone", async (context) => {
+    // Given a machine without `unshare`
+    const programs = mkdtempSync(join(tmpdir(), 'unship-programs-'));
+    context.after(() => rmSync(programs, { recursive: true, force: true }));
+    const git = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
+    symlinkSync(git, join(programs, 'git'));
+    const world = await given(context, program, { surfaces: 'all', variables: { PATH: programs } });
+    const { surfaces, ...rest } = world.environment('all');
+    const { desktop } = surfaces as { desktop: { provider: string; kind: 'desktop'; options: object } };
+    const built = { ...desktop, options: { ...desktop.options, build: ['true'] } };
+    world.configure({ production: { ...rest, surfaces: { ...surfaces, desktop: built } } });
+    await world.commit({ version: 'v1', column: 'mood' });
+    const told = `${(await world.run(['doctor', '--json'])).stdout}`;
+    const { rows } = JSON.parse(told) as { rows: readonly { subject: string; text: string }[] };
+    const open = rows.filter(({ text }) => /^builds see what you see .*unshare/.test(text));
+    assert.deepEqual(open.map(({ subject }) => subject).sort(), ['desktop', 'web']);
+    const { commit } = await givenWritingConfiguration(world);
+    // It is a step of the release that refuses, and the release is undone.
+    requireExit(await world.run(['release', commit, '--only', 'web', '--yes']), 1, 'build-not-enclosed');
   });
 
   it('control 14: nothing speaks SSH, whatever the repository names: a remote, objects to fetch, a submodule', async (context) => {

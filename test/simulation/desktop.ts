@@ -114,6 +114,7 @@ export function simulatedDesktop(
       throw new Error('nothing is handed over in the simulation');
     },
     standbyProblems: async () => [],
+    openBuilds: async () => null,
     publishStandby: async (context, version) =>
       await change(context, 'desktop.publish-standby', (state) => {
         const commit = state.versions[version]?.manifest.commit ?? desktop.standby?.commit;

@@ -1,4 +1,5 @@
 import { isAbsolute, join } from 'node:path';
+import { openBuilds } from '../../builds/build.ts';
 import type { Json } from '../../domain/json.ts';
 import type { DesktopPort, DesktopTarget } from '../../surfaces/desktop/desktop.port.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
@@ -56,6 +57,8 @@ function portOf(feed: Feed): DesktopPort {
     async standbyProblems() {
       return (await findStandbyFolders(feed.environment.root, feed.options.standby)).problems;
     },
+    openBuilds: async () =>
+      feed.options.build === undefined ? null : openBuilds(feed.options.protectedBranches),
     async rehearsal(folder) {
       const folders = await layOutRehearsal(folder, { folder: feed.folder, state: await feed.store.read() });
       const copy = makeFeed({ ...feed.options, folder: folders.feed }, feed.environment, {

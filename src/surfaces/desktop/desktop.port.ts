@@ -56,6 +56,8 @@ export interface DesktopPort {
   ): Promise<{ readonly version: string }>;
   /** Why what lies in the configured places is no usable standby hotfix, one sentence each. */
   standbyProblems(): Promise<readonly string[]>;
+  /** What is not kept from the builds of this surface, in a sentence; null when they are enclosed, or none is made here. */
+  openBuilds(): Promise<string | null>;
 
   /** Publishes the prepared last good code under its higher version. Can't be taken back: clients install it. */
   publishStandby(context: WorkContext, version: string): Promise<void>;
