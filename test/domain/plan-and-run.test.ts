@@ -32,6 +32,15 @@ describe('a plan', () => {
     assert.equal(planOf('rollback', []).estimateMs, 0);
   });
 
+  test('has the hash of what it does, whatever it is called and however long it takes', () => {
+    const hash = (changes: Parameters<typeof planOf>[1][number]): string =>
+      planOf('rollback', [changes]).hash;
+    const start = { surface: 'web', action: 'web.start', input: { release: 'r2' } } as const;
+    assert.equal(hash({ ...start, title: 'begin', estimateMs: 7 }), hash(start));
+    assert.notEqual(hash({ ...start, input: { release: 'r1' } }), hash(start));
+    assert.notEqual(hash({ ...start, pointOfNoReturn: true }), hash(start));
+  });
+
   test('is called by the first six digits of its hash', () => {
     assert.equal(shortHash(plan.hash).length, 6);
     assert.ok(plan.hash.startsWith(shortHash(plan.hash)));
