@@ -7,7 +7,17 @@ import { tokenize } from '../../src/domain/migrations/sql-statements.ts';
 import { ancestorsOf, shortHash } from '../../src/domain/plan.ts';
 import { refuse } from '../../src/domain/planner/builder.ts';
 import { refusalError } from '../../src/domain/refusal-error.ts';
-import { foldRun, readySteps } from '../../src/domain/run.ts';
+import {
+  foldRun,
+  isGoingBack,
+  isPastNoReturn,
+  isSettled,
+  type RunState,
+  readySteps,
+  type StepState,
+  type StepStatus,
+  wasTried,
+} from '../../src/domain/run.ts';
 import type { Clock } from '../../src/domain/runtime.ts';
 import { timeLimit } from '../../src/domain/time-limit.ts';
 import { watchPolicy } from '../../src/guard/guard.ts';
@@ -32,6 +42,15 @@ describe('a plan', () => {
     assert.equal(planOf('rollback', []).estimateMs, 0);
   });
 
+  test('has the hash of what it does, whatever it is called and however long it takes', () => {
+    const hash = (changes: Parameters<typeof planOf>[1][number]): string =>
+      planOf('rollback', [changes]).hash;
+    const start = { surface: 'web', action: 'web.start', input: { release: 'r2' } } as const;
+    assert.equal(hash({ ...start, title: 'begin', estimateMs: 7 }), hash(start));
+    assert.notEqual(hash({ ...start, input: { release: 'r1' } }), hash(start));
+    assert.notEqual(hash({ ...start, pointOfNoReturn: true }), hash(start));
+  });
+
   test('is called by the first six digits of its hash', () => {
     assert.equal(shortHash(plan.hash).length, 6);
     assert.ok(plan.hash.startsWith(shortHash(plan.hash)));
@@ -52,6 +71,100 @@ describe('the state of a run', () => {
   test('that says nothing of a step has it still to do', () => {
     const ready = readySteps(plan, { status: 'running', steps: {} });
     assert.deepEqual(ready.map(({ id }) => id).sort(), ['desktop.halt', 'web.start']);
+  });
+});
+
+describe('what a journal makes of a step', () => {
+  const entry = (seq: number, changes: object) =>
+    ({
+      type: 'step',
+      step: 'web.start',
+      status: 'applied',
+      attempt: 1,
+      seq,
+      at: seq * 10,
+      ...changes,
+    }) as const;
+
+  test('keeps the newest output and what was seen, whatever says nothing of them afterwards', () => {
+    const said = [
+      entry(1, { status: 'applying' }),
+      entry(2, { output: { port: 1 }, observed: 'port 1' }),
+      entry(3, { output: { port: 2 } }),
+      entry(4, { observed: 'port 2' }),
+      entry(5, { status: 'failed', error: { slug: 'internal', message: 'gone' } }),
+    ];
+    const states = said.map((_, index) => foldRun(plan, said.slice(0, index + 1)).steps['web.start']);
+    const common = { attempt: 1, startedAt: 10 };
+    const applied = { ...common, status: 'applied' };
+    assert.deepEqual(states, [
+      { ...common, status: 'applying', endedAt: 10 },
+      { ...applied, endedAt: 20, output: { port: 1 }, observed: 'port 1' },
+      { ...applied, endedAt: 30, output: { port: 2 }, observed: 'port 1' },
+      { ...applied, endedAt: 40, output: { port: 2 }, observed: 'port 2' },
+      {
+        ...common,
+        status: 'failed',
+        endedAt: 50,
+        output: { port: 2 },
+        observed: 'port 2',
+        error: { slug: 'internal', message: 'gone' },
+      },
+    ]);
+    assert.equal(foldRun(plan, []).status, 'planned');
+  });
+
+  const pending: StepState = { status: 'pending', attempt: 0 };
+  const withStart = (start: StepState, status: RunState['status'] = 'running'): RunState => ({
+    status,
+    steps: { ...foldRun(plan, []).steps, 'web.start': start },
+  });
+
+  test('it was tried once it was begun, also where it waits to be tried again', () => {
+    const tries = [
+      undefined,
+      pending,
+      { ...pending, attempt: 1 },
+      { ...pending, status: 'applying' } as const,
+    ];
+    assert.deepEqual(tries.map(wasTried), [false, false, true, true]);
+  });
+
+  test('a run goes back as soon as one step does, or it says so itself', () => {
+    const goesBack = (status: StepStatus): boolean => isGoingBack(withStart({ status, attempt: 1 }));
+    assert.deepEqual((['undoing', 'undone', 'undo-failed'] as const).map(goesBack), [true, true, true]);
+    assert.deepEqual((['pending', 'applied', 'verified', 'failed'] as const).filter(goesBack), []);
+    assert.equal(isGoingBack(withStart(pending, 'undoing')), true);
+  });
+
+  test('the point of no return is passed when its step was begun, unless it was undone', () => {
+    const final = planOf('rollback', [
+      { surface: 'web', action: 'web.start' },
+      { surface: 'desktop', action: 'desktop.publish-standby', pointOfNoReturn: true },
+    ]);
+    const passed = (id: string, state: StepState): boolean =>
+      isPastNoReturn(final, { status: 'running', steps: { [id]: state } });
+    assert.equal(passed('web.start', { status: 'verified', attempt: 1 }), false);
+    const id = 'desktop.publish-standby';
+    assert.equal(passed(id, pending), false);
+    assert.equal(passed(id, { status: 'applying', attempt: 1 }), true);
+    assert.equal(passed(id, { status: 'undone', attempt: 1 }), false);
+  });
+
+  test('only something best-effort is settled by a failure', () => {
+    const [start, , halt] = ['web.start', 'web.switch', 'desktop.halt'].map((id) =>
+      plan.steps.find((step) => step.id === id),
+    );
+    assert.ok(start && halt);
+    const failed = { status: 'failed', attempt: 3 } as const;
+    assert.deepEqual([isSettled(start, failed), isSettled(halt, failed)], [false, true]);
+    assert.deepEqual(
+      [
+        isSettled(halt, { ...failed, status: 'applied' }),
+        isSettled(start, { ...failed, status: 'verified' }),
+      ],
+      [false, true],
+    );
   });
 });
 

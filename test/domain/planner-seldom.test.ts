@@ -173,6 +173,86 @@ describe('a rollback', () => {
     assert.equal(changeOf(plan, 'desktop')?.what, 'pull 1.1.0, offer 1.0.0');
   });
 
+  test('of the desktop to a version that was never published leaves the feed as it is, and says so', () => {
+    const versions = { '1.1.0': { status: 'offered', commit: bad } } as const;
+    const plan = planned(rollback({ facts: seen({ desktop: desktop({ versions }) }) }));
+    assert.deepEqual(
+      plan.steps.filter((step) => step.surface === 'desktop'),
+      [],
+    );
+    assert.deepEqual(plan.warnings, ['desktop: 1.0.0 was never published here; the feed stays as it is']);
+  });
+
+  test('takes no two versions for the same code whose commits are not known', () => {
+    const two = vaultRelease(2).surfaces;
+    const adopted = { ...two, desktop: { ...two.desktop, commit: '' } } as never;
+    const versions = {
+      '0.9.0': { status: 'offered', commit: '' },
+      '1.0.0': { status: 'published', commit: '' },
+    } as const;
+    const facts = seen({ desktop: desktop({ offered: '0.9.0', versions }) });
+    const plan = planned(rollback({ history: vaultHistory({}, { surfaces: adopted }), facts }));
+    assert.deepEqual(inputOf(plan, 'desktop.pull'), { version: '0.9.0', to: '1.0.0' });
+  });
+
+  test('to a release of which one surface has a quarantined commit is refused', () => {
+    const { web: served, ...others } = vaultRelease(2).surfaces;
+    const surfaces = { ...others, web: { ...served, commit: 'd'.repeat(40) } } as never;
+    const history: History = {
+      ...vaultHistory({}, { surfaces }),
+      quarantine: [{ commit: 'd'.repeat(40), release: 'r1', reason: 'leaks', since: 1 }],
+    };
+    const { slug, happened } = refused(rollback({ history }, { to: 'r2' }));
+    assert.deepEqual([slug, happened], ['quarantined', 'r2 contains ddddddd, quarantined with r1: leaks']);
+  });
+
+  test('of two databases holds requests where one of them fits neither side, and adds up what they risk', () => {
+    const surfaces = (id: 2 | 3) => ({
+      ...vaultRelease(id).surfaces,
+      archive: { ...vaultRelease(id).surfaces.vault, label: 'archive' },
+    });
+    const history = vaultHistory({ surfaces: surfaces(3) as never }, { surfaces: surfaces(2) as never });
+    const fits = migration('0018', { ...rewritesRows, newCodeRuns: { holds: true, reason: '' } });
+    const risk = (exact: boolean, column: string) => ({
+      ...losing(0),
+      risk: { 'migrate-down': { tables: [], dropped: [column], exact } },
+    });
+    const facts = seen({
+      archive: database({ migrations: [fits], measurements: risk(true, 'entries.mood') }),
+      vault: database({
+        migrations: [migration('0018', { ...rewritesRows, ...breaksOldCode })],
+        measurements: risk(false, 'entries.place'),
+      }),
+    });
+    const plan = planned(rollback({ history, facts }));
+    assert.ok(plan.steps.some((step) => step.id === 'web.hold'));
+    assert.deepEqual(plan.risk, { tables: [], dropped: ['entries.mood', 'entries.place'], exact: false });
+  });
+
+  test('has the web back first where either side may go first; its undo changes the database first', () => {
+    const both = migration('0018', { ...rewritesRows, newCodeRuns: { holds: true, reason: '' } });
+    const places = (plan: Plan, database: string): boolean => {
+      const ids = plan.steps.map((step) => step.id);
+      assert.ok(ids.includes(database), ids.join());
+      return ids.indexOf('web.switch') < ids.indexOf(database);
+    };
+    const back = planned(rollback({ facts: seen({ vault: database({ migrations: [both] }) }) }));
+    assert.equal(places(back, 'vault.migrate-down'), true);
+    const history: History = {
+      releases: [vaultRelease(3, { deployment: 'rolled-back' }), vaultRelease(2, { deployment: 'live' })],
+      quarantine: [],
+    };
+    const facts = seen({
+      web: web({ live: 'r2' }),
+      vault: database({ applied: ['0016', '0017'], migrations: [both] }),
+    });
+    const request = { kind: 'undo', run: 5, to: 'r3', reason: 'undo' } as const;
+    assert.equal(
+      places(planned(planUndo(history, facts, vaultPolicy(), request)), 'vault.migrate-up'),
+      false,
+    );
+  });
+
   test('goes through surfaces by name, whatever order they were recorded in', () => {
     const { web: one, vault, desktop: two } = vaultRelease(2).surfaces;
     const surfaces = { web: one, admin: { ...one, label: 'admin' }, vault, desktop: two } as never;

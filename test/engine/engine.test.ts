@@ -477,6 +477,13 @@ describe('pausing', () => {
     assert.ok(world.done.has('web.stage') || world.done.has('vault.backup'));
     assert.equal((await world.process().resume(1)).status, 'undone');
     assert.deepEqual([...world.done], []);
+    const resumed = (await process.store.journal(1)).filter(
+      (entry) => entry.type === 'run' && entry.note === 'resumed',
+    );
+    assert.deepEqual(
+      resumed.map((entry) => entry.type === 'run' && entry.status),
+      ['undoing'],
+    );
   });
 
   test('a run that had nothing left to do when the pause came is done', async () => {
@@ -690,6 +697,22 @@ describe('the lease', () => {
     }
   });
 
+  test('whoever goes on with a run holds the environment for it, at once', async () => {
+    using world = new World();
+    const [first, second] = [world.process(), world.process()];
+    world.behaviours.set('vault.migrate-down', failing('verify'));
+    assert.equal((await first.run(rollbackPlan())).status, 'blocked');
+    const wait = gate();
+    world.behaviours.set('vault.migrate-down', wait.behaviour);
+    const resumed = second.resume(1);
+    await wait.reached;
+    const answer = await first.open();
+    assert.ok(!answer.granted);
+    assert.deepEqual([answer.holder.run, answer.holder.kind], [1, 'rollback']);
+    wait.open();
+    assert.equal((await resumed).status, 'done');
+  });
+
   test('fencing tokens only grow', async () => {
     using world = new World();
     const process = world.process();
@@ -727,8 +750,17 @@ describe('the lease', () => {
       world.time.now(),
       'unship-run/0',
     );
-    await assert.rejects(process.engine.resume(run, session, process.options), /wrong-version/);
-    await assert.rejects(process.engine.resume(99, session, process.options), /unknown-run/);
+    await assert.rejects(process.engine.resume(run, session, process.options), {
+      slug: 'wrong-version',
+      details: {
+        happened: `run ${run} was begun by unship-run/0; this program is unship-run/1`,
+        done: 'nothing',
+      },
+    });
+    await assert.rejects(process.engine.resume(99, session, process.options), {
+      slug: 'unknown-run',
+      details: { happened: 'there is no run 99' },
+    });
     assert.deepEqual(world.effects, []);
     await session.close();
   });
