@@ -13,7 +13,7 @@ import { Staging } from '../../src/providers/feed/staging.ts';
 import { parseFeed } from '../../src/providers/feed/yml.ts';
 import { insideRepository, stagedName } from '../../src/providers/server/layout.ts';
 import { Archives } from '../../src/providers/sqlite/archive.ts';
-import { backupFile } from '../../src/providers/sqlite/backups.ts';
+import { backupFile } from '../../src/providers/sqlite/backup-record.ts';
 import type { Core } from '../../src/providers/sqlite/core.ts';
 
 const count = 100_000;
@@ -111,6 +111,7 @@ type Place = (name: string) => string | null;
 
 const core = { folder } as Core;
 const archives = new Archives(folder);
+const archived = { release: 'r1', version: '1', direction: 'up', attempt: 'a1' } as const;
 const staging = new Staging(folder);
 const feeds = {};
 const file = { size: 1, sha512 };
@@ -125,8 +126,11 @@ const places: Readonly<Record<string, { readonly within: string; readonly path: 
     path: (name) => join(folder, stagedName({ release: 'r1', commit, artifact: { folder: name } })),
   },
   backup: { within: join(folder, 'backups'), path: (name) => backupFile(core, name) },
-  'archive by release': { within: folder, path: (name) => archives.path(name as ReleaseId, '1', 'up') },
-  'archive by migration': { within: folder, path: (name) => archives.path('r1', name, 'up') },
+  'archive by release': {
+    within: folder,
+    path: (name) => archives.path({ ...archived, release: name as ReleaseId }),
+  },
+  'archive by migration': { within: folder, path: (name) => archives.path({ ...archived, version: name }) },
   'artifact of a manifest': {
     within: folder,
     path: (name) =>

@@ -94,7 +94,7 @@ export function createSource(root: string): Source {
       const format = `--format=%(trailers:key=${key},valueonly)`;
       const { code, stdout, stderr } = await ask(['log', '--no-show-signature', format, ...range, '--']);
       if (code !== 0) {
-        await assertThere(ask, commit, stderr);
+        await assertThere(root, ask, commit, stderr);
         throw failure(root, undefined, stderr);
       }
       return stdout.toString('utf8').trim() !== '';

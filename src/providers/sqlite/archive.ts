@@ -143,12 +143,17 @@ export class Archives {
     }
   }
 
+  /** Where the archive of this subject lies, the `count`-th of its attempt. Throws for what is no name. */
+  path({ release, version, direction, attempt }: ArchiveSubject, count = 1): string {
+    const name = `${release}-${version}.${attempt}${count === 1 ? '' : `-${count}`}.${direction}.db`;
+    if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);
+    return join(this.folder, name);
+  }
+
   /** A name that nothing has, or that of an attempt which was killed before it took effect and is repeated now. */
-  #freePath({ release, version, direction, attempt }: ArchiveSubject): string {
+  #freePath(subject: ArchiveSubject): string {
     for (let count = 1; ; count += 1) {
-      const name = `${release}-${version}.${attempt}${count === 1 ? '' : `-${count}`}.${direction}.db`;
-      if (!isSafeName(name)) throw new TypeError(`not a name: ${name}`);
-      const file = join(this.folder, name);
+      const file = this.path(subject, count);
       if (!existsSync(file)) return file;
       const archive = readArchive(file);
       if (archive !== null && !this.#tookEffect(archive)) return file;
