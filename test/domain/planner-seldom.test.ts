@@ -257,7 +257,7 @@ describe('a rollback', () => {
     const { web: one, vault, desktop: two } = vaultRelease(2).surfaces;
     const surfaces = { web: one, admin: { ...one, label: 'admin' }, vault, desktop: two } as never;
     const history = vaultHistory({ surfaces }, { surfaces });
-    const { missing } = refused(rollback({ history, facts: { surfaces: {} } }));
+    const { missing } = refused(rollback({ history, facts: { surfaces: {} } }, { to: 'r2' }));
     assert.deepEqual(
       missing.map((item) => item.split(':')[0]),
       ['admin', 'desktop', 'vault', 'web'],

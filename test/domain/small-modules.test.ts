@@ -321,7 +321,7 @@ describe('errors', () => {
       'in alphabetical order',
     );
     for (const [slug, entry] of Object.entries(errorCatalogue)) {
-      assert.match(slug, /^[a-z]+(-[a-z]+)*$/);
+      assert.match(slug, /^[a-z]+(-[a-z0-9]+)*$/);
       assert.notEqual(entry.title, '', slug);
       assert.ok(slug === 'declined' || entry.next !== '', slug);
       assert.ok(Object.values(exitCodes).includes(entry.exit) && entry.exit !== exitCodes.done, slug);
