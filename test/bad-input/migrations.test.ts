@@ -68,7 +68,7 @@ describe('migrations that are no good', () => {
     const split = adding('feeling').replace('text;\n', "text;\ncommit;\nupdate entries set body = 'lost';\n");
     await commitMigrations(world, 'split', { '0001_entries.sql': firstMigration, '0002_x.sql': split });
     const error = requireTold(await world.run(['release', '--yes', '--json']), 1, 'migration-forbidden');
-    assert.match(error.happened, /0002_x, line 3: .*: commit$/);
+    assert.match(error.happened, /0002_x\.sql, line 3: .*: commit$/);
     assert.deepEqual(await picture(world), untouched);
     assert.equal(world.runs().at(-1)?.status, 'undone');
     // A byte order mark is none of the text.

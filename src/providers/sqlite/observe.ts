@@ -116,20 +116,29 @@ async function restoreRiskOf(
   }
 }
 
+interface Counted {
+  readonly risk: DatabaseFacts['measurements']['risk'];
+  /** A backup that proved not to be what was taken: nobody should be asked to lose anything for it. */
+  readonly unsound: string | null;
+}
+
+const nothingCounted: Counted = { risk: {}, unsound: null };
+
 async function countRisk(
   context: LookContext,
   core: Core,
   open: readonly Migration[],
   applied: readonly string[],
   downRuns: boolean,
-): Promise<DatabaseFacts['measurements']['risk']> {
-  if (open.length === 0) return {};
+): Promise<Counted> {
+  if (open.length === 0) return nothingCounted;
   const backup = backupBefore(core, open, applied);
   const restore = backup === undefined ? undefined : await restoreRiskOf(context, core, backup.id);
+  const unsound = backup !== undefined && restore === undefined ? backup.id : null;
   const written =
     restore === undefined ? null : new Map(restore.tables.map((table) => [table.table, table.lost]));
   if (!downRuns || open.some((migration) => migration.down === null))
-    return restore === undefined ? {} : { restore };
+    return { unsound, risk: restore === undefined ? {} : { restore } };
   const down = await withScratch(core, async (database) => {
     const ledger = ledgerFor(core, database);
     const steps = open.map((migration) => ({
@@ -138,7 +147,7 @@ async function countRisk(
     }));
     return countDownRisk(context, database, steps, written);
   });
-  return { 'migrate-down': down, ...(restore === undefined ? {} : { restore }) };
+  return { unsound, risk: { 'migrate-down': down, ...(restore === undefined ? {} : { restore }) } };
 }
 
 /** See DatabasePort.countRestoreRisk. */
@@ -179,6 +188,10 @@ export async function observe(context: LookContext, core: Core, query: Query): P
   const surplus = surplusOf(core, query, applied);
   const open = surplus.flatMap((version) => texts.get(version) ?? []);
   const broken = open.length === surplus.length ? whyDownFails(context, database, open) : null;
+  const { risk, unsound } =
+    query.countRisk && open.length === surplus.length
+      ? await countRisk(context, core, open, applied, broken === null)
+      : nothingCounted;
   return {
     kind: 'database',
     fingerprint: fingerprintOf(core, database),
@@ -187,16 +200,13 @@ export async function observe(context: LookContext, core: Core, query: Query): P
     migrations: migrations.map((migration) =>
       factsOfMigration(core, database, migration, applied, backups, broken),
     ),
-    backups,
+    backups: backups.map((backup) => (backup.id === unsound ? { ...backup, verified: false } : backup)),
     capabilities: { restore: canRestore(core), salvage: false },
     measurements: {
       bytes,
       ...(query.describeSchema === true ? { schema: schemaParts(database, readSchema(database)) } : {}),
       rows: counted ? countRows(database, readSchema(database)) : {},
-      risk:
-        query.countRisk && open.length === surplus.length
-          ? await countRisk(context, core, open, applied, broken === null)
-          : {},
+      risk,
       // As measured on two busy cores, when every row was rewritten: 20 MB are archived and given back in
       // 2.5 s, counted and overwritten by a restore in 0.7 s. The safety backup blocks nobody.
       blockedMs: { 'migrate-down': Math.ceil(20 + bytes / 8000), restore: Math.ceil(20 + bytes / 30_000) },
