@@ -19,7 +19,7 @@ export interface Target {
   readonly what: string;
   readonly limit: number;
   readonly measured: number;
-  readonly unit: 'ms' | 'MB' | 'times' | 'requests';
+  readonly unit: 'ms' | 'MB' | 'times' | 'requests' | 'violations' | 'kinds';
   readonly met: boolean;
 }
 
