@@ -118,9 +118,9 @@ function otherDatabases(root: string, folder: string): readonly Finding[] {
 function findVariable(root: string): string | null {
   for (const file of ['.env.example', '.env.sample', '.env.template']) {
     if (!existsSync(join(root, file))) continue;
-    const name = /^(?:export\s+)?([A-Z][A-Z0-9_]*(?:DB|DATABASE|SQLITE)[A-Z0-9_]*)\s*=/m.exec(
-      readFileSync(join(root, file), 'utf8'),
-    )?.[1];
+    const lines = readFileSync(join(root, file), 'utf8').split(/\r?\n/);
+    const names = lines.map((line) => /^(?:export )?([A-Z][A-Z0-9_]{0,99})=/.exec(line)?.[1] ?? '');
+    const name = names.find((item) => /DB|DATABASE|SQLITE/.test(item));
     if (name !== undefined) return name;
   }
   return null;

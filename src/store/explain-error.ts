@@ -11,6 +11,14 @@ export function explainStateError(error: unknown): unknown {
     cause: error,
   };
   const primary = code & 0xff;
+  if (primary === locked) {
+    return new UnshipError('busy', {
+      happened: 'another process is writing the state and does not end: it may be frozen',
+      done: 'nothing',
+      next: 'unship status tells who it may be; let it go on or end it, then repeat the command',
+      cause: error,
+    });
+  }
   // Not `disk-full`: that one promises by its exit code that nothing was begun.
   if (primary === full) {
     const next = 'free some space, then unship resume; without a run to resume, repeat the command';
@@ -28,6 +36,7 @@ export function explainOpeningError(error: unknown, file: string): unknown {
   return explainStateError(error);
 }
 
+const locked = 5;
 const full = 13;
 
 /** Damaged, not to be opened as a file, no database. */

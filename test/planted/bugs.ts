@@ -88,10 +88,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: `await journal.append({ type: 'step', step: step.id, status: 'verified', attempt: state.attempt });`,
   },
   {
-    name: 'a run is done whatever became of its steps',
+    name: 'a rollback that is stuck counts as done',
     file: engine,
-    find: `finished ? 'done' : options.signal.aborted ? 'paused' : 'blocked'`,
-    replace: `finished || !options.signal.aborted ? 'done' : 'paused'`,
+    find: `const status = untouched && isFinal(error) ? 'failed' : 'blocked';`,
+    replace: `const status = untouched && isFinal(error) ? 'failed' : 'done';`,
   },
   {
     name: 'a hold that was lost with its process is not made again',
@@ -172,12 +172,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: `return made.plan;`,
   },
   {
-    name: 'a plan counts as fresh for ever',
-    file: runs,
-    find: `return age >= 0 && age < freshForMs;`,
-    replace: `return age >= 0 || age < 0;`,
-  },
-  {
     name: 'consent to a loss has no ceiling',
     file: runs,
     find: `return { rowsLost: ceiling, by: request.user };`,
@@ -234,12 +228,6 @@ export const plantedBugs: readonly PlantedBug[] = [
           await requireHold(context);
           return;
         }`,
-    replace: ``,
-  },
-  {
-    name: 'requests wait for ever once a release was taken back',
-    file: 'src/surfaces/web/actions.ts',
-    find: `await port.resume(context);`,
     replace: ``,
   },
   {

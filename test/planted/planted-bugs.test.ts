@@ -7,14 +7,14 @@ import { withBug } from './plant.ts';
 
 /** Seeds in which one bug is looked for; `UNSHIP_HUNT` makes it another number, or one bug's name the only one. */
 const seeds = Number(process.env.UNSHIP_HUNT ?? 1_500);
-/** Of thirty, so many must be found. */
-const wanted = 28 / 30;
+/** So large a part of them must be found. */
+const wanted = 0.9;
 
 it('nothing is found in the program as it is', async () => {
   assert.equal(await hunt(null, 300), undefined);
 });
 
-it('of thirty bugs that somebody could make, the simulation finds at least twenty-eight', async (test) => {
+it('of thirty bugs and more that somebody could make, the simulation finds nine in ten', async (test) => {
   for (const bug of plantedBugs) withBug(bug);
   assert.ok(plantedBugs.length >= 30);
   const waiting = [...plantedBugs];

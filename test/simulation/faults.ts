@@ -114,6 +114,8 @@ export class Faults {
   readonly #passed: { [place in Place]?: number } = {};
   /** From then on nothing goes wrong any more. */
   over = false;
+  /** For now nothing goes wrong; what is passed meanwhile does not count. */
+  held = false;
 
   constructor(planned: readonly PlannedFault[]) {
     this.#left = [...planned];
@@ -121,6 +123,7 @@ export class Faults {
 
   /** The fault that strikes at this passing of a place, of those that `fits` lets happen here. */
   at(place: Place, fits: (kind: FaultKind) => boolean = () => true): FaultKind | undefined {
+    if (this.held) return undefined;
     const passing = (this.#passed[place] ?? 0) + 1;
     this.#passed[place] = passing;
     if (this.over) return undefined;

@@ -29,9 +29,23 @@ export class Monitor {
 
   committed(before: Content, after: Content): void {
     this.#lease(before, after);
+    this.#superseded(before, after);
     const open = after.runs.filter(({ summary }) => !endedStatuses.has(summary.status));
     if (open.length > 1 && after.runs.length > before.runs.length)
       this.found.add(`a run begins beside ${open.length - 1} that have not ended`);
+  }
+
+  /** Only what goes back ends what somebody else has begun. */
+  #superseded(before: Content, after: Content): void {
+    const ended = after.runs.some(
+      ({ summary }, index) =>
+        summary.status === 'superseded' &&
+        summary.kind !== 'rehearsal' &&
+        before.runs[index]?.summary.status !== 'superseded',
+    );
+    const newest = after.runs.at(-1)?.summary.kind;
+    if (ended && newest === 'release' && after.runs.length > before.runs.length)
+      this.found.add('a release ends a run that somebody else has begun');
   }
 
   /** A lease goes from hand to hand only when it was given back, has run out, or may be taken. */

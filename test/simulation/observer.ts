@@ -37,7 +37,6 @@ function differences(world: World, release: Release): readonly string[] {
   if (web !== undefined && world.web.live !== web.since)
     found.push(`${world.web.live} serves, not ${web.since}`);
   const applied = database === undefined ? null : readDatabaseArtifact(database.artifact);
-  if (applied === null) found.push(`${release.id} does not say what schema it left behind`);
   // A newer schema stays where the code runs on it, and what contracts it waits for a watch that ended well;
   // whether the code runs, users tell.
   if (
@@ -61,13 +60,29 @@ export function judgeResult(world: World, { run, status, kind, to, from }: RunRe
   if (said === null || kind === 'rehearsal') return [];
   const release = recorded(world, said);
   if (release === undefined) return [`${status}, and there is no ${said}`];
-  const found = differences(world, release);
+  const found = [...differences(world, release), ...isIncomplete(world, kind, status, release)];
   // What another run has left waiting is let go by the gateway, soon after that run's process is gone.
   const held = world.disk.content.runs[run - 1]?.plan.includes('"web.hold"') === true;
   const waits = held && world.web.heldBy !== null ? ['requests still wait'] : [];
   return [...found, ...waits, ...isQuarantinedAfter(world, status, kind, from, release)].map(
     (text) => `it said ${status}, and ${text}`,
   );
+}
+
+/** What a release has left behind is recorded with it: the way back is made from that. */
+function isIncomplete(
+  world: World,
+  kind: RunResult['kind'],
+  status: RunResult['status'],
+  { id, surfaces: { database } }: Release,
+): readonly string[] {
+  // What is carried over was another run's to record.
+  if (kind !== 'release' || status !== 'done' || database?.since !== id) return [];
+  // It is made from the journal, which may be spoilt or lost.
+  if (any(world, ['torn-sector', 'flipped-byte', 'lost-sync'])) return [];
+  const applied = readDatabaseArtifact(database.artifact);
+  const isKnown = applied !== null && applied.fingerprint !== '';
+  return isKnown ? [] : [`${id} does not say what schema it left behind`];
 }
 
 /** What was taken back must not come again. */
@@ -137,7 +152,9 @@ function tooMany(world: World): readonly string[] {
   const found: string[] = [];
   if (any(world, ['lost-sync'])) return found;
   const messages = world.messages.length;
-  if (messages > tried('unship.notify', 'unship.watch')) found.push(`${messages} messages were sent`);
+  // Beside its steps, a run tells once how it ended.
+  if (messages > tried('unship.notify') + world.disk.content.runs.length)
+    found.push(`${messages} messages were sent`);
   const backups = [...world.database.backups.keys()].filter((id) => id.startsWith('backup-')).length;
   if (backups > tried('database.backup')) found.push(`${backups} backups were taken`);
   return found;

@@ -7,11 +7,11 @@ import { runSideBySide } from './side-by-side.ts';
 import { Story } from './story.ts';
 
 /**
- * Schedules that nobody has seen before: another range each time, told in the output, so that a failure can be
- * repeated. `UNSHIP_SCHEDULES=10000000` is the long form, `UNSHIP_SEED` begins where somebody says.
+ * The same range each time, so that a change is what made it fail. `UNSHIP_SEED` begins elsewhere, `UNSHIP_SCHEDULES`
+ * goes on for longer: `npm run simulate` does both.
  */
 const schedules = Number(process.env.UNSHIP_SCHEDULES ?? 2_000);
-const from = Number(process.env.UNSHIP_SEED ?? Math.floor(Math.random() * 2 ** 30));
+const from = Number(process.env.UNSHIP_SEED ?? 1_500_000);
 
 describe('planner and engine while everything goes wrong', () => {
   it('what was found once stays mended', async () => {

@@ -228,7 +228,10 @@ export class Story {
   async #people(): Promise<void> {
     const random = this.#random;
     const others = random.chance(0.35) ? [this.#meddle(random.between(0, 20_000))] : [];
+    // Where the release goes well, what follows it has its share.
+    this.world.faults.held = random.chance(0.4);
     await this.#settled('release', this.#release);
+    this.world.faults.held = false;
     if (random.chance(0.75)) await this.#settled('rollback', this.#rollback);
     if (random.chance(0.25)) await this.#settled('undo', this.#undo);
     if (random.chance(0.2)) await this.#settled('release', this.#release);
@@ -293,13 +296,19 @@ export class Story {
       if (open.length === 0) return;
       for (const { summary } of open.toReversed()) {
         await this.#command(`resume ${summary.id}`, (application, options) =>
-          application.resume(summary.id, options),
+          application.resume(summary.id, { ...options, takeOver: tries >= 2 && this.#isTimeAmiss() }),
         );
       }
       await world.time.sleep(30_000);
       // Where going on is refused (more would be lost by now than was agreed to), a person decides anew.
       if (tries >= 1) await this.#command('rollback', this.#rollback);
     }
+  }
+
+  /** A machine whose clock was ahead holds on for longer than it lives; a person takes over, as they are told. */
+  #isTimeAmiss(): boolean {
+    const { faults } = this.world;
+    return faults.happened('clock-skewed') || faults.happened('clock-forward');
   }
 
   #strikeCommand(process: SimulatedProcess): void {
@@ -320,6 +329,7 @@ export class Story {
   async #strikeAt(kind: FaultKind, at: number): Promise<void> {
     const { world } = this;
     await world.time.sleep(at);
+    while (world.faults.held) await world.time.sleep(500);
     if (world.faults.over) return;
     const alive = world.processes.filter((process) => process.alive);
     const victim = alive[this.#random.between(0, Math.max(0, alive.length - 1))];

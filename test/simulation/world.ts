@@ -73,6 +73,7 @@ export class World {
     overwritten: new Map(),
     backups: new Map(),
     lost: new Set(),
+    restored: null,
     fence: 0,
   };
   readonly desktop: DesktopTruth = {
@@ -166,7 +167,7 @@ export class World {
   /** A command as somebody starts it: a process of its own, and the application open in it. */
   start(command: string): { readonly process: SimulatedProcess; readonly application: Application } {
     const pid = 100 + this.processes.length;
-    const host = this.random.chance(0.8) ? 'here' : 'elsewhere';
+    const host = this.random.chance(0.8) ? 'here' : `machine-${pid}`;
     const owner = { host, pid, pidStartedAt: String(pid), user: 'maria', command };
     const process: SimulatedProcess = new SimulatedProcess(this.time, owner, {
       faults: this.faults,
