@@ -27,8 +27,8 @@ export function schemaDifference(before: SchemaParts, after: SchemaParts): strin
   const told = differing.slice(0, mostNamed).map((name) => {
     const was = before[name];
     const is = after[name];
-    if (is === undefined) return `${withText(name, was ?? '')} is missing`;
-    if (was === undefined) return `${withText(name, is)} was not there before`;
+    if (was !== undefined && is === undefined) return `${withText(name, was)} is missing`;
+    if (was === undefined && is !== undefined) return `${withText(name, is)} was not there before`;
     return `${name} is ${is || 'plain'}, was ${was || 'plain'}`;
   });
   const rest = differing.length - told.length;

@@ -467,3 +467,23 @@ describe('a release', () => {
     );
   });
 });
+
+test('the same code is told also where its commit is not known', () => {
+  const surfaces = vaultRelease(2).surfaces;
+  const history: History = {
+    releases: [
+      vaultRelease(3, { deployment: 'live', surfaces }),
+      vaultRelease(2, { deployment: 'superseded', health: 'good', commit: '', surfaces }),
+    ],
+    quarantine: [],
+  };
+  const facts = seen({
+    vault: database({ applied: ['0016', '0017'] }),
+    desktop: desktop({ offered: '1.0.0' }),
+  });
+  const { warnings } = planned(rollback({ history, facts }, { to: 'r2' }));
+  assert.ok(
+    warnings.some((text) => text.startsWith('r2 is the same code as r3: ')),
+    warnings.join('; '),
+  );
+});

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isUnshipError } from '../../../src/domain/errors.ts';
 import { readDatabaseArtifact } from '../../../src/domain/facts.ts';
-import { compareVersions, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
+import { compareVersions, fileOf, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
 
 const invalid = (about: RegExp) => (error: unknown) =>
   isUnshipError(error) && error.slug === 'migration-invalid' && about.test(error.message);
@@ -116,4 +116,17 @@ test('a declaration without a word declares nothing', () => {
 test('versions of equal value, or without one, stand in the order of their text', () => {
   const orders = [compareVersions('01', '1'), compareVersions('b', 'a'), compareVersions('a', 'b')];
   assert.deepEqual([...orders, compareVersions('a', 'a')], [-1, 1, -1, 0]);
+});
+
+test('errors name the file that holds the direction', () => {
+  assert.equal(fileOf({ name: '0001_a', format: 'dbmate' }, 'down'), '0001_a.sql');
+  assert.equal(fileOf({ name: '0001_a', format: 'up-down' }, 'down'), '0001_a.down.sql');
+});
+
+test('a NUL would end a migration early, so it is refused', () => {
+  const text = '-- migrate:up\nselect 1;\0 select 2;\n-- migrate:down\n';
+  assert.throws(
+    () => parseMigrations([{ name: '0001_a.sql', text }]),
+    (error) => isUnshipError(error) && error.slug === 'migration-invalid',
+  );
 });
