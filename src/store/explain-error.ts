@@ -13,10 +13,9 @@ export function explainStateError(error: unknown): unknown {
   const primary = code & 0xff;
   if (primary === locked) {
     return new UnshipError('busy', {
+      ...details,
       happened: 'another process is writing the state and does not end: it may be frozen',
-      done: 'nothing',
-      next: 'unship status tells who it may be; let it go on or end it, then repeat the command',
-      cause: error,
+      next: 'unship status tells who it may be; let it go on or end it, then unship resume; without a run, repeat the command',
     });
   }
   // Not `disk-full`: that one promises by its exit code that nothing was begun.
