@@ -78,7 +78,11 @@ export async function longWork<K extends LongWorkKind>(
   input: LongWork[K]['input'],
 ): Promise<LongWork[K]['output']> {
   signal.throwIfAborted();
-  const worker = new Worker(program(), { workerData: { kind, input } });
+  const worker = new Worker(program(), {
+    workerData: { kind, input },
+    // A thread has a warning of its own that node:sqlite is experimental, and nobody asked.
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  });
   const end = (): void => void worker.terminate();
   signal.addEventListener('abort', end, { once: true });
   try {
