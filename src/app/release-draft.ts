@@ -1,4 +1,6 @@
-import type { SurfaceFacts } from '../domain/facts.ts';
+import { UnshipError } from '../domain/errors.ts';
+import type { Facts, SurfaceFacts } from '../domain/facts.ts';
+import { canonicalJson, type Json } from '../domain/json.ts';
 import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
@@ -12,12 +14,45 @@ export interface ReleaseDraft {
   readonly release: Release;
   /** Surfaces that this release changes; the others are carried over. */
   readonly changed: readonly string[];
+  /** Those that alone it was asked to change. */
+  readonly only: readonly string[] | undefined;
+}
+
+/** What a release is drafted from: the commit, and which surfaces it may change; all unless named. */
+interface Ask {
+  readonly id: Release['id'];
+  readonly commit: string;
+  readonly only?: readonly string[] | undefined;
 }
 
 /**
- * What a release of `commit` would be: which surfaces change, which are carried over. A database without
- * pending migrations and a desktop application whose version is the offered one do not change.
+ * Which surfaces change and which are carried over. A database without pending migrations and a desktop application
+ * whose version is the offered one do not change.
  */
+function partition(
+  live: Release | undefined,
+  facts: Facts,
+  { id, commit, only }: Ask,
+): { readonly surfaces: Release['surfaces']; readonly changed: readonly string[] } {
+  const surfaces: { [surface: string]: SurfaceRelease } = {};
+  const changed: string[] = [];
+  for (const [name, seen] of Object.entries(facts.surfaces)) {
+    const before = live?.surfaces[name];
+    const fresh = only === undefined || only.includes(name) ? changeOf(seen, commit, id) : null;
+    if (fresh !== null) {
+      surfaces[name] = fresh;
+      changed.push(name);
+    } else if (before !== undefined) {
+      surfaces[name] = before;
+    } else {
+      const adopted = adoptedSurface(seen, id);
+      if (adopted !== null) surfaces[name] = adopted;
+    }
+  }
+  return { surfaces, changed };
+}
+
+/** What a release of `commit` would be. */
 export async function draftRelease(
   parts: Parts,
   commit: string,
@@ -30,21 +65,7 @@ export async function draftRelease(
   const { facts, failures } = await observe(surfaces, query, runtime);
   if (failures[0] !== undefined) throw failures[0].error;
   const id = await store.nextReleaseId();
-  const parted: { [surface: string]: SurfaceRelease } = {};
-  const changed: string[] = [];
-  for (const [name, seen] of Object.entries(facts.surfaces)) {
-    const before = live?.surfaces[name];
-    const fresh = only === undefined || only.includes(name) ? changeOf(seen, commit, id) : null;
-    if (fresh !== null) {
-      parted[name] = fresh;
-      changed.push(name);
-    } else if (before !== undefined) {
-      parted[name] = before;
-    } else {
-      const adopted = adoptedSurface(seen, id);
-      if (adopted !== null) parted[name] = adopted;
-    }
-  }
+  const { surfaces: parted, changed } = partition(live, facts, { id, commit, only });
   const release: Release = {
     id,
     createdAt: runtime.clock.now(),
@@ -56,7 +77,28 @@ export async function draftRelease(
     configurationHash: request.definitionHash,
   };
   const fixes = await securityFixes(parts, release, live, securityFix);
-  return { release: fixes.length === 0 ? release : { ...release, securityFixes: fixes }, changed };
+  return { release: fixes.length === 0 ? release : { ...release, securityFixes: fixes }, changed, only };
+}
+
+/**
+ * A draft says what there is to do and what stays as it is; when another run has been faster, it says something
+ * false. Throws `plan-stale` then.
+ */
+export async function requireStillSo(
+  { store }: Parts,
+  { release, only }: ReleaseDraft,
+  live: Release | undefined,
+  facts: Facts,
+): Promise<void> {
+  const { id, commit } = release;
+  const { surfaces } = partition(live, facts, { id, commit, only });
+  const isSame =
+    canonicalJson(surfaces as unknown as Json) === canonicalJson(release.surfaces as unknown as Json);
+  if (isSame && (await store.nextReleaseId()) === id) return;
+  throw new UnshipError('plan-stale', {
+    happened: `another run has changed what ${id} was to be made from`,
+    done: 'nothing',
+  });
 }
 
 /**

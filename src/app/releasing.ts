@@ -10,7 +10,13 @@ import type { PreparedRelease, RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun } from '../domain/run.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
-import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-draft.ts';
+import {
+  draftRelease,
+  quarantinedAncestors,
+  type ReleaseDraft,
+  rehearsalPlan,
+  requireStillSo,
+} from './release-draft.ts';
 import { missingSecrets } from './secrets.ts';
 
 /** What the application does with a plan: keeps how it was made, and carries it out. */
@@ -53,12 +59,13 @@ export class Releasing {
       request.onEvent({ type: 'note', run: null, text: `warn  ${happened}; set ${name}` });
     }
     const commit = await source.resolve(request.ref ?? 'HEAD');
-    const { release, changed } = await draftRelease(this.#parts, commit, request);
+    const draft = await draftRelease(this.#parts, commit, request);
+    const { release, changed } = draft;
     plannedReleases.set(release.id, release);
     const rehearsal = rehearse ? await this.#rehearse(request, release, changed) : null;
     if (rehearsal !== null && isRefusal(rehearsal)) return rehearsal;
     const pending: Release = rehearsal === null ? release : { ...release, rehearsal };
-    const plan = await this.#plans.keep(() => this.#plan(pending, changed, phase), pending);
+    const plan = await this.#plans.keep(() => this.#plan({ ...draft, release: pending }, phase), pending);
     return isRefusal(plan) ? plan : { release: pending, plan, rehearsal };
   }
 
@@ -76,17 +83,15 @@ export class Releasing {
     });
   }
 
-  async #plan(
-    release: Release,
-    changed: readonly string[],
-    phase: 'whole' | 'begin',
-  ): Promise<Plan | Refusal> {
+  async #plan(draft: ReleaseDraft, phase: 'whole' | 'begin'): Promise<Plan | Refusal> {
     const { store, surfaces, runtime, policy, source } = this.#parts;
+    const { release, changed } = draft;
     const { commit } = release;
     const history = await store.planningHistory();
     const live = liveRelease(history);
     const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
     const { facts, failures } = await observe(surfaces, query, runtime);
+    if (failures.length === 0) await requireStillSo(this.#parts, draft, live, facts);
     const plan = planRelease(history, facts, policy, {
       kind: 'release',
       release,

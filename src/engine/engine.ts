@@ -120,7 +120,10 @@ export class Engine {
       const undoing = isGoingBack(journal.state);
       if (!undoing) await this.#reopenFailed(journal);
       await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
-      if (undoing) return await this.#undoAll(journal, session, options, undefined);
+      if (undoing) {
+        await this.#reopenUndone(journal);
+        return await this.#undoAll(journal, session, options, undefined);
+      }
       // A cancellation that came while nobody drove the run counts before anything new starts.
       return await this.#drive(journal, session, options, await this.#isCancelled(journal));
     });
@@ -138,6 +141,15 @@ export class Engine {
       const isLost = isApplied(state) && isNeededAgain(step, journal);
       if (!failed && !isLost) continue;
       await journal.append({ type: 'step', step: step.id, status: 'pending', attempt: state.attempt });
+    }
+  }
+
+  /** What waits behind a fleeting effect that an undo has made, and its process took along, must find it again. */
+  async #reopenUndone(journal: Journal): Promise<void> {
+    for (const step of journal.plan.steps) {
+      const { status, attempt } = stepState(journal.state, step.id);
+      if (status !== 'undone' || !isBehindHold(step, journal)) continue;
+      await journal.append({ type: 'step', step: step.id, status: 'undoing', attempt });
     }
   }
 
@@ -327,6 +339,22 @@ function isNeededAgain(step: Step, journal: Journal): boolean {
       !isApplied(journal.state.steps[later.id]) &&
       ancestorsOf(journal.plan.steps, later.id).has(step.id),
   );
+}
+
+/** The undo of a live step brings the fleeting effect before it back, which lasts until that one is undone. */
+function isBehindHold(step: Step, journal: Journal): boolean {
+  if (actionEntry(step.action)?.live !== true) return false;
+  const before = ancestorsOf(journal.plan.steps, step.id);
+  return journal.plan.steps.some((earlier) => {
+    const state = stepState(journal.state, earlier.id);
+    return (
+      earlier.surface === step.surface &&
+      actionEntry(earlier.action)?.fleeting === true &&
+      before.has(earlier.id) &&
+      wasTried(state) &&
+      state.status !== 'undone'
+    );
+  });
 }
 
 function isApplied(state: StepState | undefined): boolean {

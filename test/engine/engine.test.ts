@@ -343,6 +343,41 @@ describe('an effect that ends with its process', () => {
     assert.deepEqual(order, ['held', ...Array(4).fill('switched'), 'held', 'switched']);
   });
 
+  for (const [failed, again] of [
+    ['vault.migrate-up', ['web.switch', 'vault.migrate-up', 'web.hold']],
+    ['web.hold', ['web.switch', 'web.hold']],
+    ['web.stage', ['web.stage']],
+  ] as const) {
+    test(`a hold that an undo has made is made again on resuming while something waits behind it: ${failed}`, async () => {
+      using world = new World();
+      const undone: string[] = [];
+      const going = planOf('release', [
+        { surface: 'web', action: 'web.stage' },
+        { surface: 'web', action: 'web.hold', after: ['web.stage'] },
+        { surface: 'vault', action: 'database.migrate-up', after: ['web.hold'] },
+        { surface: 'web', action: 'web.switch', after: ['vault.migrate-up'] },
+        { action: 'unship.record-live', after: ['web.switch'] },
+      ]);
+      let isStuck = true;
+      for (const { id } of going.steps) {
+        world.behaviours.set(id, async (_context, part) => {
+          if (id === 'unship.record-live' && part === 'apply') throw new Error('no');
+          if (part !== 'undo') return;
+          if (id === failed && isStuck) throw new Error('not yet');
+          undone.push(id);
+        });
+      }
+      assert.equal((await world.process().run(going)).status, 'blocked');
+      isStuck = false;
+      undone.length = 0;
+      assert.equal((await world.process().resume(1)).status, 'undone');
+      assert.deepEqual(
+        undone.filter((id) => id !== 'web.stage' || failed === 'web.stage'),
+        again,
+      );
+    });
+  }
+
   test('one that was interrupted before it was looked at is made again, not only looked at', async () => {
     using world = new World();
     const process = world.process();
