@@ -223,7 +223,10 @@ export function databaseContract(name: string, make: () => Promise<DatabaseWorld
         isSlug('loss-exceeds-consent'),
       );
       assert.equal((await world.read('SELECT id FROM entries')).length, 3);
+      assert.equal(await world.port.restored(world.context('refused'), prepared.backup), null);
       const result = await world.port.restore(world.context('restore'), request(1));
+      assert.deepEqual(await world.port.restored(world.context('restore'), prepared.backup), result);
+      assert.equal(await world.port.restored(world.context('another'), prepared.backup), null);
       assert.deepEqual([result.rowsLost, result.fingerprint], [1, prepared.before.fingerprint]);
       assert.deepEqual(await world.read('SELECT body, mood FROM entries ORDER BY id'), [
         { body: 'One', mood: 'calm' },
@@ -242,6 +245,7 @@ export function databaseContract(name: string, make: () => Promise<DatabaseWorld
         { id: 2, body: 'two' },
         { id: 3, body: 'New' },
       ]);
+      assert.equal(await world.port.restored(world.context('restore'), prepared.backup), null, 'taken back');
     },
   );
 

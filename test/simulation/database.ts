@@ -219,6 +219,14 @@ export function simulatedDatabase(
         database.restored = { key: context.idempotencyKey, backup: id, rowsLost: lost.length };
         return { ...answer, rowsLost: lost.length };
       }),
+    restored: async (context, id) =>
+      await look(context, `restored ${context.idempotencyKey}`, () => {
+        const { restored } = database;
+        if (restored?.key !== context.idempotencyKey || restored.backup !== id) return null;
+        const { rowsLost } = restored;
+        const { fingerprint } = backupOf(id);
+        return { backup: id, safetyBackup: `safety-${context.idempotencyKey}`, rowsLost, fingerprint };
+      }),
     verifySchema: async (context, { fingerprint, applied }) => {
       const seen = await look(context, 'schema', () => database.applied);
       const right =

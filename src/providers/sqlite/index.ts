@@ -21,7 +21,7 @@ import { migrateUp } from './migrate-up.ts';
 import { countRestoreRisk, observe, verifySchema } from './observe.ts';
 import type { SqliteOptions } from './options.ts';
 import { makeCopy } from './rehearsal.ts';
-import { restore } from './restore.ts';
+import { restore, restored } from './restore.ts';
 import { fetchBackup, proveRestore, restoreProof } from './restore-proof.ts';
 
 export interface SqliteDatabase {
@@ -90,6 +90,10 @@ class SqlitePort implements DatabasePort {
     request: { readonly backup: string; readonly maximumRowsLost: number },
   ): Promise<RestoreResult> {
     return this.#explained(() => restore(context, this.#core, request));
+  }
+
+  restored(context: WorkContext, backup: string): Promise<RestoreResult | null> {
+    return this.#explained(() => restored(context, this.#core, backup));
   }
 
   async verifySchema(

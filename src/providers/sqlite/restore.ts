@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import { rowsLost } from '../../domain/facts.ts';
@@ -253,6 +253,25 @@ async function finish(
   return { backup: record.id, safetyBackup: state.safetyBackup, rowsLost: state.rowsLost, fingerprint };
 }
 
+function isLive(core: Core, key: string): boolean {
+  using database = openDatabase(core.file, 'read');
+  return wasRestored(database, key);
+}
+
+function keyOf({ idempotencyKey }: WorkContext, core: Core, backup: string): string {
+  return core.environment.runtime.digest(`${idempotencyKey}\n${backup}`).slice(0, 32);
+}
+
+function stateFileOf(core: Core, key: string): string {
+  return join(core.folder, 'restores', `${key}.json`);
+}
+
+function stateOf(core: Core, key: string): RestoreState {
+  const state = readJson(stateFileOf(core, key)) as RestoreState | undefined;
+  if (state !== undefined) return state;
+  throw new UnshipError('internal', { happened: `the state of the restore ${key} is gone` });
+}
+
 /** See DatabasePort.restore. */
 export async function restore(
   context: WorkContext,
@@ -264,10 +283,9 @@ export async function restore(
   if (record === undefined)
     throw new UnshipError('backup-invalid', { happened: `there is no backup ${request.backup}` });
   requireWriteAheadLog(core);
-  const key = core.environment.runtime.digest(`${context.idempotencyKey}\n${record.id}`).slice(0, 32);
-  const folder = join(core.folder, 'restores');
-  ensureFolder(folder);
-  const stateFile = join(folder, `${key}.json`);
+  const key = keyOf(context, core, record.id);
+  const stateFile = stateFileOf(core, key);
+  ensureFolder(dirname(stateFile));
   const work: Work = { context, core, record, maximumRowsLost: request.maximumRowsLost, key, stateFile };
   await withScratch(core, async (watcher) => {
     if (wasRestored(watcher, key)) {
@@ -288,8 +306,17 @@ export async function restore(
     }
     context.runtime.faults.point('sqlite.restore.after');
   });
-  const state = readJson(stateFile) as RestoreState | undefined;
-  if (state === undefined)
-    throw new UnshipError('internal', { happened: `the state of the restore ${key} is gone` });
-  return finish(context, core, record, state);
+  return finish(context, core, record, stateOf(core, key));
+}
+
+/** See DatabasePort.restored. */
+export async function restored(
+  context: WorkContext,
+  core: Core,
+  backup: string,
+): Promise<RestoreResult | null> {
+  const key = keyOf(context, core, backup);
+  const record = readBackup(core, backup);
+  if (record === undefined || !isLive(core, key)) return null;
+  return await finish(context, core, record, stateOf(core, key));
 }

@@ -76,10 +76,13 @@ function databaseActions(port: DatabasePort): { readonly [action: string]: Actio
       }),
       verify: (context, input, output) =>
         port.verifySchema(context, schema(new Input(input), new Input(output))),
-      undo: async (context, _input, output) => {
-        // Killed before the journal: the provider's own record tells whether anything was overwritten.
-        if (output === undefined) return;
-        await port.restore(context, { backup: new Input(output).text('safetyBackup'), maximumRowsLost: 0 });
+      undo: async (context, input, output) => {
+        // Cut off before its answer was journaled: the provider's own record tells whether anything was overwritten.
+        const backup =
+          output === undefined
+            ? (await port.restored(context, new Input(input).text('backup')))?.safetyBackup
+            : new Input(output).text('safetyBackup');
+        if (backup !== undefined) await port.restore(context, { backup, maximumRowsLost: 0 });
       },
     },
   };

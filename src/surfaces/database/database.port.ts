@@ -94,6 +94,12 @@ export interface DatabasePort {
     request: { readonly backup: string; readonly maximumRowsLost: number },
   ): Promise<RestoreResult>;
 
+  /**
+   * What the restore of this backup under `context.idempotencyKey` has done; null when its content is not what is
+   * live. Whoever takes back a restore that was cut off before it could answer asks this.
+   */
+  restored(context: WorkContext, backup: string): Promise<RestoreResult | null>;
+
   /** Throws `schema-mismatch` unless the live schema is this one and the ledger holds exactly these versions. */
   verifySchema(
     context: LookContext,
