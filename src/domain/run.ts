@@ -166,7 +166,7 @@ export function readySteps(plan: Plan, state: RunState): readonly Step[] {
 
 /** It was begun at least once, so that its effect may be there; a step that is tried again is `pending` too. */
 export function wasTried(state: StepState | undefined): boolean {
-  return state !== undefined && (state.attempt > 0 || state.status !== 'pending');
+  return state !== undefined && state.attempt > 0;
 }
 
 /** True once a step at or behind the point of no return may have had its effect. */

@@ -50,8 +50,9 @@ export async function runStep(
     try {
       if (applied === undefined) {
         if (context.signal.aborted) return { outcome: 'interrupted' };
+        // What could not be put down as begun was not.
+        await journal.append({ type: 'step', step: step.id, status: 'applying', attempt: attempt + 1 });
         attempt += 1;
-        await journal.append({ type: 'step', step: step.id, status: 'applying', attempt });
         if (context.signal.aborted) return { outcome: 'interrupted' };
         await limited(step, context, (signal) => handler.validate({ ...context, signal }, step.input));
         applied = await limited(step, context, (signal) => handler.apply({ ...context, signal }, step.input));

@@ -125,9 +125,11 @@ describe('what a journal makes of a step', () => {
       undefined,
       pending,
       { ...pending, attempt: 1 },
-      { ...pending, status: 'applying' } as const,
+      { ...pending, attempt: 1, status: 'applying' } as const,
+      // It could not be put down as begun.
+      { ...pending, status: 'failed' } as const,
     ];
-    assert.deepEqual(tries.map(wasTried), [false, false, true, true]);
+    assert.deepEqual(tries.map(wasTried), [false, false, true, true, false]);
   });
 
   test('a run goes back as soon as one step does, or it says so itself', () => {

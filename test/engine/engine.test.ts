@@ -298,6 +298,28 @@ test('what ends while the journal is being written is not waited for', async () 
   assert.equal(status, 'done');
 });
 
+test('what could not be put down as begun was not begun: a release goes back even from there', async () => {
+  using world = new World();
+  const process = world.process();
+  const append = process.store.append.bind(process.store);
+  process.store.append = async (fence, run, entries) => {
+    if (
+      entries.some(
+        (entry) => entry.type === 'step' && entry.status === 'applying' && entry.step === 'desktop.publish',
+      )
+    )
+      throw new Error('disk I/O error');
+    return await append(fence, run, entries);
+  };
+  const plan = planOf('release', [
+    { surface: 'web', action: 'web.switch' },
+    { surface: 'desktop', action: 'desktop.publish', after: ['web.switch'], pointOfNoReturn: true },
+  ]);
+  const { status } = await process.run(plan);
+  assert.equal(status, 'undone');
+  assert.deepEqual(world.effects, ['web.switch', 'undo web.switch']);
+});
+
 describe('an effect that ends with its process', () => {
   const plan = planOf('rollback', [
     { surface: 'web', action: 'web.hold' },

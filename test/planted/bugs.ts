@@ -21,7 +21,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'an effect comes before its journal entry',
     file: stepRunner,
-    find: `await journal.append({ type: 'step', step: step.id, status: 'applying', attempt });`,
+    find: `await journal.append({ type: 'step', step: step.id, status: 'applying', attempt: attempt + 1 });`,
     replace: `void 0;`,
   },
   {
@@ -123,6 +123,24 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'the lease is not given back',
     file: session,
     find: `if (!this.#lost.signal.aborted) await this.#store.releaseLease(this.fence);`,
+    replace: ``,
+  },
+  {
+    name: 'a hold that an undo has made is not made again',
+    file: engine,
+    find: `await this.#reopenUndone(journal);`,
+    replace: `void 0;`,
+  },
+  {
+    name: 'a restore that was cut off is not taken back',
+    file: 'src/surfaces/database/actions.ts',
+    find: `? (await port.restored(context, new Input(input).text('backup')))?.safetyBackup`,
+    replace: `? undefined`,
+  },
+  {
+    name: 'a release is carried out as it was drafted, whatever has happened since',
+    file: 'src/app/releasing.ts',
+    find: `if (failures.length === 0) await requireStillSo(this.#parts, draft, live, facts);`,
     replace: ``,
   },
   {

@@ -70,7 +70,8 @@ export function judgeResult(world: World, { run, status, kind, to, from }: RunRe
   const found = [...differences(world, release), ...isIncomplete(world, kind, status, release)];
   // What another run has left waiting is let go by the gateway, soon after that run's process is gone.
   const held = world.disk.content.runs[run - 1]?.plan.includes('"web.hold"') === true;
-  const waits = held && world.web.heldBy !== null ? ['requests still wait'] : [];
+  const isForgotten = any(world, ['lost-sync']);
+  const waits = held && world.web.heldBy !== null && !isForgotten ? ['requests still wait'] : [];
   return [...found, ...waits, ...isQuarantinedAfter(world, status, kind, from, release)].map(
     (text) => `it said ${status}, and ${text}`,
   );
