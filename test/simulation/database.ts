@@ -46,6 +46,7 @@ export interface DatabaseWorld {
   /** Versions that a commit has, oldest first; empty when it is not known. */
   versionsAt(commit: string): readonly string[];
   now(): number;
+  ordered(fence: number): void;
 }
 
 export function fingerprintOf(applied: readonly string[]): string {
@@ -71,6 +72,7 @@ export function simulatedDatabase(
         });
       }
       database.fence = context.fence;
+      world.ordered(context.fence);
       return effect();
     });
   const look = async <T>(context: LookContext, question: string, answer: () => T): Promise<T> =>

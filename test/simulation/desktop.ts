@@ -34,6 +34,7 @@ export interface DesktopWorld {
   readonly desktop: DesktopTruth;
   /** Version that the code of a commit says it has; null when the commit is not known. */
   desktopVersionAt(commit: string): string | null;
+  ordered(fence: number): void;
 }
 
 /** One feed of the simulation, as one process reaches it. */
@@ -52,6 +53,7 @@ export function simulatedDesktop(
         });
       }
       desktop.state = { ...desktop.state, fence: context.fence };
+      world.ordered(context.fence);
       return effect();
     });
   const change = async (

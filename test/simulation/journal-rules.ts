@@ -1,12 +1,19 @@
+import { errorCatalogue } from '../../src/domain/error-catalogue.ts';
+import { exitCodes } from '../../src/domain/errors.ts';
 import { type Plan, type Step, topologicalOrder } from '../../src/domain/plan.ts';
 import { actionEntry } from '../../src/domain/planner/actions.ts';
 import type { JournalEntry, RunStatus, StepStatus } from '../../src/domain/run.ts';
+
+/** So often what takes back is tried again. */
+const stubbornness = 3;
 
 /** What the entries so far say of one step. */
 interface Told {
   status: StepStatus;
   tried: boolean;
   applied: boolean;
+  /** Times it was tried again since somebody began to drive the run. */
+  again: number;
 }
 
 /**
@@ -27,20 +34,27 @@ class Reading {
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#told = new Map(
-      plan.steps.map((step) => [step.id, { status: 'pending', tried: false, applied: false }]),
+      plan.steps.map((step) => [step.id, { status: 'pending', tried: false, applied: false, again: 0 }]),
     );
   }
 
   read(entries: readonly JournalEntry[]): readonly string[] {
     for (const entry of entries) {
       if (entry.type === 'run') this.#run(entry.status);
-      if (entry.type === 'step') this.#step(entry.step, entry.status, entry.output !== undefined);
+      if (entry.type === 'run' && entry.note === 'resumed')
+        for (const told of this.#told.values()) told.again = 0;
+      if (entry.type === 'note' && entry.step !== undefined) this.#of(entry.step).again += 1;
+      if (entry.type !== 'step') continue;
+      if (entry.status === 'failed') this.#failed(entry.step, entry.error?.slug ?? '');
+      // A sync that failed may have been none: what was journaled as begun all the same was not.
+      if (entry.status === 'failed' && entry.attempt === 0) this.#of(entry.step).tried = false;
+      this.#step(entry.step, entry.status, entry.output !== undefined);
     }
     return [...this.#found];
   }
 
   #of(id: string): Told {
-    return this.#told.get(id) ?? { status: 'pending', tried: false, applied: false };
+    return this.#told.get(id) ?? { status: 'pending', tried: false, applied: false, again: 0 };
   }
 
   #isSettled(step: Step): boolean {
@@ -79,6 +93,16 @@ class Reading {
         // What is blocked for another reason has a step that says so.
         steps.every((other) => other.onFailure === 'undo' || this.#of(other.id).status !== 'failed'),
     );
+  }
+
+  /** What takes back is stubborn, unless it was told no. */
+  #failed(id: string, slug: string): void {
+    const step = this.#plan.steps.find((item) => item.id === id);
+    if (step?.importance !== 'required' || step.onFailure !== 'block') return;
+    const exit = errorCatalogue[slug]?.exit;
+    if (exit === exitCodes.refused || exit === exitCodes.usage) return;
+    if (this.#of(id).again < stubbornness)
+      this.#found.add(`${step.action} is given up after ${this.#of(id).again} more attempts`);
   }
 
   #isPastNoReturn(): boolean {

@@ -21,6 +21,8 @@ export interface WebTruth {
 export interface WebWorld {
   readonly web: WebTruth;
   hasCommit(commit: string): boolean;
+  /** Told of every order that a surface lets pass, by the fence it came with. */
+  ordered(fence: number): void;
 }
 
 function refuseLower(truth: { fence: number }, fence: number): void {
@@ -38,6 +40,7 @@ export function simulatedWeb(world: WebWorld, network: Network, process: Simulat
   const work = async <T>(context: WorkContext, name: string, effect: () => T): Promise<T> =>
     await network.command(process, context.signal, name, () => {
       refuseLower(web, context.fence);
+      world.ordered(context.fence);
       return effect();
     });
   const look = async <T>(context: LookContext, question: string, answer: () => T): Promise<T> =>

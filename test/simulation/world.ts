@@ -113,6 +113,10 @@ export class World {
     return this.commits.has(commit);
   }
 
+  ordered(fence: number): void {
+    this.monitor.ordered(fence);
+  }
+
   versionsAt(commit: string): readonly string[] {
     return this.commits.get(commit)?.versions ?? [];
   }
