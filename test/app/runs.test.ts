@@ -52,3 +52,45 @@ test('a plan that was made while somebody held the lease is made again, however 
   assert.equal(world.web.live, 'r2');
   world.end();
 });
+
+test('a release is not made from what another has changed since it was drafted', async () => {
+  const world = worldWithTwoCommits();
+  world.migrations.set('0002', {
+    version: '0002',
+    oldCodeRuns: true,
+    newCodeRuns: true,
+    rewrites: false,
+    down: 'written',
+  });
+  const [first] = world.commits.values();
+  world.addCommit({ ...(first as Commit), hash: commitHash(3), versions: ['0001', '0002'] });
+  const [early, late] = [await prepared(world), await prepared(world)];
+  assert.equal(await early(), 'done');
+  // By now the database has what the draft says it brings, and the number is another one's.
+  assert.equal(await late(), 'plan-stale');
+  const releases = [...world.disk.content.releases.values()];
+  assert.deepEqual(
+    releases.map(({ id, deployment }) => [id, deployment]),
+    [
+      ['r1', 'superseded'],
+      ['r2', 'live'],
+    ],
+  );
+  world.end();
+});
+
+test('a release never takes the number of another, though that one was undone and nothing else has changed', async () => {
+  const world = worldWithTwoCommits();
+  const [early, late] = [await prepared(world), await prepared(world)];
+  world.web.running.delete('r2');
+  const { commits } = world;
+  const brought = commits.get(commitHash(2));
+  commits.delete(commitHash(2));
+  assert.notEqual(await early(), 'done');
+  commits.set(commitHash(2), brought as Commit);
+  const before = world.disk.content.releases.get(2);
+  assert.equal(before?.deployment, 'rolled-back');
+  assert.equal(await late(), 'plan-stale');
+  assert.deepEqual(world.disk.content.releases.get(2), before);
+  world.end();
+});
