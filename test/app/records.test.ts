@@ -9,7 +9,7 @@ import type { Release, ReleaseId } from '../../src/domain/release.ts';
 import { openSqliteStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import type { WorkContext } from '../../src/surfaces/surface.port.ts';
-import { contractPlan } from '../../src/testing/store-contract.ts';
+import { contractPlan } from '../../src/testing/store-harness.ts';
 import { bad, good, vaultRelease } from '../support/vault-situation.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
 
