@@ -6,12 +6,10 @@ import type {
   RunOptions,
   StandbyRequest,
 } from '../domain/application.ts';
-import { messageOf, UnshipError } from '../domain/errors.ts';
+import { UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
-import type { Before } from '../domain/planner/request.ts';
-import { planRollback, planUndo, unknownRelease } from '../domain/planner/rollback.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import { findRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
+import type { QuarantinedCommit, Release } from '../domain/release.ts';
 import type {
   BackupReport,
   DoctorReport,
@@ -26,33 +24,11 @@ import type {
 } from '../domain/report.ts';
 import { endedStatuses, type RunSummary } from '../domain/run.ts';
 import type { DirectRequest } from './direct-plans.ts';
+import { rollbackPlan, undoPlan } from './going-back.ts';
 import { load } from './loaded-when-needed.ts';
-import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
 import type { Releasing } from './releasing.ts';
 import { type MadePlan, Runs } from './runs.ts';
-
-/** What a run that was limited to some surfaces wrote over: an undo brings back exactly that. */
-function limitOf(plan: Plan): { readonly replaced?: Release['surfaces'] } {
-  const replaced = recordOf(plan)?.replaced;
-  return replaced === undefined || replaced === null ? {} : { replaced };
-}
-
-/** Where things stood before a run that was itself an undo: undoing it must not leave the bad commit forgiven. */
-function forgivenBy(plan: Plan): { readonly restores?: Before } {
-  const before = plan.kind === 'undo' ? recordOf(plan)?.before : undefined;
-  return before === undefined ? {} : { restores: before };
-}
-
-interface RollbackRecord {
-  readonly replaced?: Release['surfaces'] | null;
-  readonly before?: Before;
-}
-
-function recordOf(plan: Plan): RollbackRecord | undefined {
-  const record = plan.steps.find((step) => step.action === 'unship.record-rollback');
-  return record?.input as RollbackRecord | undefined;
-}
 
 /** One application in one environment, open: plans are made here and handed to the engine. */
 export class RunningApplication implements Application {
@@ -111,56 +87,18 @@ export class RunningApplication implements Application {
     isShown: boolean,
     quarantine = true,
   ): Promise<Plan | Refusal> {
-    const { store, surfaces, policy, runtime } = this.#parts;
-    const make = async (): Promise<Plan | Refusal> => {
-      const history = await store.planningHistory(request.to);
-      const { to } = request;
-      if (to !== undefined && findRelease(history, to) === undefined) return unknownRelease(to);
-      const releases = releasesInQuestion(history, request.to, request.only);
-      const query = { releases, countRisk: request.countRisk };
-      const { facts, failures } = await observe(surfaces, query, runtime);
-      const plan = planRollback(history, facts, policy, {
-        kind: 'rollback',
-        reason: 'rollback',
-        quarantine,
-        ...(request.to === undefined ? {} : { to: request.to }),
-        ...(request.only === undefined ? {} : { only: request.only }),
-        ...(request.strategy === undefined ? {} : { strategy: request.strategy }),
-      });
-      return isRefusal(plan) ? explainFailures(plan, failures) : plan;
-    };
-    return await this.#keep(make, { isShown });
+    return await this.#keep(() => rollbackPlan(this.#parts, request, quarantine), { isShown });
   }
 
   async planUndo(run?: number): Promise<Plan | Refusal> {
-    const { store, surfaces, policy, runtime } = this.#parts;
     const summary = await this.#finishedRun(run);
-    const plan = await store.plan(summary.id);
-    if (plan === undefined || summary.from === null) {
+    const done = await this.#parts.store.plan(summary.id);
+    if (done === undefined || summary.from === null) {
       throw new UnshipError('unknown-run', { happened: `run ${summary.id} has nothing to undo` });
     }
-    const to = summary.from;
-    const limit = limitOf(plan);
+    const { id, from: to } = summary;
     if (summary.kind === 'release') return await this.planRollback({ to, countRisk: true });
-    return await this.#keep(async () => {
-      const history = await store.planningHistory(to);
-      const question = releasesInQuestion(history, to);
-      // As they were before a limited run: the record says otherwise by now.
-      const asBefore = question
-        .filter((release) => release.id === to && limit.replaced !== undefined)
-        .map((release) => ({ ...release, surfaces: { ...release.surfaces, ...limit.replaced } }));
-      const query = { releases: [...question, ...asBefore], countRisk: true };
-      const { facts, failures } = await observe(surfaces, query, runtime);
-      const undo = planUndo(history, facts, policy, {
-        kind: 'undo',
-        run: summary.id,
-        to,
-        ...limit,
-        ...forgivenBy(plan),
-        reason: `undo of run ${summary.id}`,
-      });
-      return isRefusal(undo) ? explainFailures(undo, failures) : undo;
-    });
+    return await this.#keep(() => undoPlan(this.#parts, { run: id, to, done }));
   }
 
   async #finishedRun(run: number | undefined): Promise<RunSummary> {
@@ -265,24 +203,9 @@ export class RunningApplication implements Application {
   }
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
-    const results = await this.#resumeDueRuns(options);
+    const { resumeDueRuns } = await load.dueRuns();
+    const results = await resumeDueRuns(this.#parts, (run) => this.#goOn(run, options, true));
     await (await load.backupCare()).proveRestores(this.#parts, options);
-    return results;
-  }
-
-  async #resumeDueRuns(options: RunOptions): Promise<readonly RunResult[]> {
-    const { store, runtime, isOwnerAlive } = this.#parts;
-    const results: RunResult[] = [];
-    for (const run of (await store.runs(50)).toReversed()) {
-      if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
-      const holder = await store.lease();
-      const held =
-        holder !== undefined &&
-        holder.expiresAt > runtime.clock.now() &&
-        isOwnerAlive(holder.owner) !== false;
-      if (held) continue;
-      results.push(await this.#goOn(run, options, true));
-    }
     return results;
   }
 
@@ -426,24 +349,9 @@ export class RunningApplication implements Application {
     return await this.#parts.store.incidents(limit);
   }
 
-  /** Goes on with what is due, every few seconds, until it is told to end; it may be killed at any time. */
   async agent(options: RunOptions): Promise<void> {
-    const { clock } = this.#parts.runtime;
-    const { proveRestores } = await load.backupCare();
-    const tell = (error: unknown): void =>
-      options.onEvent({ type: 'note', run: null, text: messageOf(error) });
-    let proving: Promise<void> | undefined;
-    while (!options.signal.aborted) {
-      await this.#resumeDueRuns(options).catch(tell);
-      // Beside it: a run that nobody drives does not wait for a test restore.
-      proving ??= proveRestores(this.#parts, options)
-        .catch(tell)
-        .finally(() => {
-          proving = undefined;
-        });
-      await clock.sleep(3000, options.signal);
-    }
-    await proving;
+    const { runAgent } = await load.dueRuns();
+    await runAgent(this.#parts, options, (run) => this.#goOn(run, options, true));
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { type DatabaseFacts, type Facts, noRisk } from '../domain/facts.ts';
 import type { Plan, Refusal, Step, StrategyOption, SurfaceChange } from '../domain/plan.ts';
 import { finishPlan, refuse, step } from '../domain/planner/builder.ts';
-import { schemaLabel } from '../domain/planner/rollback.ts';
+import { schemaLabel } from '../domain/planner/rollback-moves.ts';
 import { planServing } from '../domain/planner/serving.ts';
 import { liveRelease, type Release } from '../domain/release.ts';
 import { timeLimit } from '../domain/time-limit.ts';

@@ -16,6 +16,7 @@ export const load: {
   readonly backupCare: () => Promise<typeof import('./backup-care.ts')>;
   readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
   readonly doctor: () => Promise<typeof import('./doctor.ts')>;
+  readonly dueRuns: () => Promise<typeof import('./due-runs.ts')>;
   readonly incident: () => Promise<typeof import('./incident.ts')>;
   readonly rehearsal: () => Promise<typeof import('./rehearsal.ts')>;
   readonly releasing: () => Promise<typeof import('./releasing.ts')>;
@@ -27,6 +28,7 @@ export const load: {
   backupCare: once(() => import('./backup-care.ts')),
   directPlans: once(() => import('./direct-plans.ts')),
   doctor: once(() => import('./doctor.ts')),
+  dueRuns: once(() => import('./due-runs.ts')),
   incident: once(() => import('./incident.ts')),
   rehearsal: once(() => import('./rehearsal.ts')),
   releasing: once(() => import('./releasing.ts')),

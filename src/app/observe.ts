@@ -2,7 +2,7 @@ import { errorCatalogue } from '../domain/error-catalogue.ts';
 import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { Facts, SurfaceFacts } from '../domain/facts.ts';
 import type { Refusal } from '../domain/plan.ts';
-import { currentRelease } from '../domain/planner/rollback.ts';
+import { currentRelease } from '../domain/planner/rollback-target.ts';
 import {
   findRelease,
   type History,

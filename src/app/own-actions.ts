@@ -18,7 +18,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
     case 'unship.record-good':
       return recordGood(store, run);
     case 'unship.record-rollback':
-      return recordRollback(store, () => runtime.clock.now());
+      return recordRollback(store, run, () => runtime.clock.now());
     case 'unship.approval':
       return approval(parts, run);
     case 'unship.watch':

@@ -5,7 +5,7 @@ import { isMadeOf, type QuarantinedCommit, type Release, type ReleaseId } from '
 import { foldRun, type RunState } from '../domain/run.ts';
 import type { Store } from '../store/store.port.ts';
 import { Input } from '../surfaces/input.ts';
-import type { ActionHandler } from '../surfaces/surface.port.ts';
+import type { ActionHandler, Observation } from '../surfaces/surface.port.ts';
 
 /** State of a run as its journal tells it. */
 export async function runState(store: Store, run: number): Promise<RunState | undefined> {
@@ -55,10 +55,7 @@ export function recordLive(store: Store, run: number): ActionHandler {
       await store.saveReleases(context.fence, changes);
       return null;
     },
-    verify: async (_context, input) => {
-      const release = await known(store, new Input(input).release('release'));
-      return { observed: `${release.id} is recorded as ${release.deployment}` };
-    },
+    verify: async (_context, input) => requireLive(await known(store, new Input(input).release('release'))),
     undo: async (context, input) => {
       const read = new Input(input);
       const release = await known(store, read.release('release'));
@@ -95,45 +92,22 @@ export function recordGood(store: Store, run: number): ActionHandler {
   };
 }
 
-/** `unship.record-rollback`: which release serves, which was taken back, and that its commit must not come again. */
-export function recordRollback(store: Store, now: () => number): ActionHandler {
+/**
+ * `unship.record-rollback`: which release serves, which was taken back, and that its commit must not come again. One
+ * transaction, so that whoever takes over sees all of it or nothing, and adds nothing to the record of another.
+ */
+export function recordRollback(store: Store, run: number, now: () => number): ActionHandler {
+  const together = (work: (state: Store) => Promise<void>): Promise<void> =>
+    store.together('record-rollback', work);
   return {
     validate: nothing,
-    apply: async (context, input): Promise<Json> => {
+    apply: async ({ fence }, input): Promise<Json> => {
       const read = new Input(input);
-      const [from, to] = [await known(store, read.release('from')), await known(store, read.release('to'))];
-      const undo = read.flag('undo');
-      const restored = beforeOf(read.json('restores'));
-      if (read.json('only') !== null) {
-        // A part of the application went: the release stays, and says which of its surfaces are other ones.
-        const forgiven = restored?.releases[from.id]?.health ?? 'unproven';
-        await store.saveRelease(context.fence, {
-          ...from,
-          health: undo ? forgiven : 'bad',
-          surfaces: { ...from.surfaces, ...surfacesOf(read.json('restored')) },
-        });
-        return null;
-      }
-      const others = await otherLive(store, from, to);
-      if (undo) {
-        await store.saveReleases(context.fence, [
-          ...others,
-          ...(await asBefore(store, restored, [from, to])),
-          { ...from, deployment: 'superseded', ...takenBack(restored, from) },
-          { ...to, deployment: 'live', health: restored?.releases[to.id]?.health ?? 'unproven' },
-        ]);
-        // A person wanted it back: what follows from it must not be refused.
-        await store.liftQuarantine(to.commit, 'undone');
-        for (const entry of restored?.quarantine ?? []) await store.quarantine(context.fence, entry);
-        return null;
-      }
-      await store.saveReleases(context.fence, [
-        ...others,
-        { ...from, deployment: 'rolled-back', health: 'bad' },
-        { ...to, deployment: 'live' },
-      ]);
-      const entry = quarantineEntry(from, to, read.text('reason'), now());
-      if (entry !== null && read.flag('quarantine')) await store.quarantine(context.fence, entry);
+      await together(async (state) => {
+        if (read.json('only') !== null) await recordParts(state, fence, run, read);
+        else if (read.flag('undo')) await recordUndo(state, fence, run, read);
+        else await recordWhole(state, fence, read, now());
+      });
       return null;
     },
     verify: async (_context, input) => {
@@ -145,30 +119,77 @@ export function recordRollback(store: Store, now: () => number): ActionHandler {
         );
         return { observed: `${id} is recorded with ${parts.join(', ')}` };
       }
-      const to = await known(store, read.release('to'));
-      return { observed: `${to.id} is recorded as ${to.deployment}` };
+      return requireLive(await known(store, read.release('to')));
     },
-    undo: async (context, input) => {
-      const read = new Input(input);
-      const [from, to] = [await known(store, read.release('from')), await known(store, read.release('to'))];
-      if (read.json('only') !== null) {
-        const surfaces = { ...from.surfaces, ...surfacesOf(read.json('replaced')) };
-        await store.saveRelease(context.fence, { ...from, surfaces });
-        return;
-      }
-      const before = beforeOf(read.json('before'));
-      await store.saveReleases(context.fence, [
-        { ...from, deployment: 'live', ...before?.releases[from.id] },
-        { ...to, deployment: 'superseded', ...before?.releases[to.id] },
-      ]);
-      // What was there before stays, whoever put it there.
-      const restored = beforeOf(read.json('restores'))?.quarantine ?? [];
-      for (const commit of [from.commit, ...restored.map((entry) => entry.commit)]) {
-        await store.liftQuarantine(commit, 'undone');
-      }
-      for (const entry of before?.quarantine ?? []) await store.quarantine(context.fence, entry);
+    undo: async ({ fence }, input) => {
+      await together((state) => recordTakenBack(state, fence, new Input(input)));
     },
   };
+}
+
+/** A part of the application went: the release stays, and says which of its surfaces are other ones. */
+async function recordParts(store: Store, fence: number, run: number, read: Input): Promise<void> {
+  const from = await known(store, read.release('from'));
+  const forgiven = beforeOf(read.json('restores'))?.releases[from.id]?.health ?? 'unproven';
+  const parted = { ...from, surfaces: { ...from.surfaces, ...surfacesOf(read.json('restored')) } };
+  const recorded = await withArtifacts(store, run, parted);
+  await store.saveRelease(fence, { ...recorded, health: read.flag('undo') ? forgiven : 'bad' });
+}
+
+async function recordWhole(store: Store, fence: number, read: Input, now: number): Promise<void> {
+  const [from, to] = await both(store, read);
+  await store.saveReleases(fence, [
+    ...(await otherLive(store, from, to)),
+    { ...from, deployment: 'rolled-back', health: 'bad' },
+    { ...to, deployment: 'live' },
+  ]);
+  const entry = quarantineEntry(from, to, read.text('reason'), now);
+  if (entry !== null && read.flag('quarantine')) await store.quarantine(fence, entry);
+}
+
+async function recordUndo(store: Store, fence: number, run: number, read: Input): Promise<void> {
+  const [from, to] = await both(store, read);
+  const restored = beforeOf(read.json('restores'));
+  const health = restored?.releases[to.id]?.health ?? 'unproven';
+  await store.saveReleases(fence, [
+    ...(await otherLive(store, from, to)),
+    ...(await asBefore(store, restored, [from, to])),
+    { ...from, deployment: 'superseded', ...takenBack(restored, from) },
+    // What it had never come to, this run has made of it.
+    { ...(await withArtifacts(store, run, to)), deployment: 'live', health },
+  ]);
+  // A person wanted it back: what follows from it must not be refused.
+  await store.liftQuarantine(to.commit, 'undone');
+  for (const entry of restored?.quarantine ?? []) await store.quarantine(fence, entry);
+}
+
+async function recordTakenBack(store: Store, fence: number, read: Input): Promise<void> {
+  const [from, to] = await both(store, read);
+  if (read.json('only') !== null) {
+    const surfaces = { ...from.surfaces, ...surfacesOf(read.json('replaced')) };
+    await store.saveRelease(fence, { ...from, surfaces });
+    return;
+  }
+  const before = beforeOf(read.json('before'));
+  await store.saveReleases(fence, [
+    { ...from, deployment: 'live', ...before?.releases[from.id] },
+    { ...to, deployment: 'superseded', ...before?.releases[to.id] },
+  ]);
+  // What was there before stays, whoever put it there.
+  const restored = beforeOf(read.json('restores'))?.quarantine ?? [];
+  for (const commit of [from.commit, ...restored.map((entry) => entry.commit)]) {
+    await store.liftQuarantine(commit, 'undone');
+  }
+  for (const entry of before?.quarantine ?? []) await store.quarantine(fence, entry);
+}
+
+async function both(store: Store, read: Input): Promise<readonly [from: Release, to: Release]> {
+  return [await known(store, read.release('from')), await known(store, read.release('to'))];
+}
+
+function requireLive({ id, deployment }: Release): Observation {
+  if (deployment === 'live') return { observed: `${id} is recorded as live` };
+  throw new UnshipError('internal', { happened: `${id} is recorded as ${deployment}, not as live` });
 }
 
 function surfacesOf(value: Json): Release['surfaces'] {

@@ -318,7 +318,7 @@ function copyHandler(copy: Copy, step: Step, run: number, now: () => number): Ac
     case 'unship.record-good':
       return recordGood(copy.store, run);
     case 'unship.record-rollback':
-      return recordRollback(copy.store, now);
+      return recordRollback(copy.store, run, now);
     case 'unship.incident':
       return {
         validate: async () => {},

@@ -4,7 +4,7 @@ import { canonicalJson, type Json } from '../domain/json.ts';
 import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
-import { schemaLabel } from '../domain/planner/rollback.ts';
+import { schemaLabel } from '../domain/planner/rollback-moves.ts';
 import { type History, liveRelease, type Release, type SurfaceRelease } from '../domain/release.ts';
 import type { Source } from '../surfaces/source.port.ts';
 import { explainFailures, observe } from './observe.ts';

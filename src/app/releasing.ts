@@ -4,7 +4,7 @@ import type { Facts } from '../domain/facts.ts';
 import { shortCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRelease } from '../domain/planner/release.ts';
-import { currentRelease } from '../domain/planner/rollback.ts';
+import { currentRelease } from '../domain/planner/rollback-target.ts';
 import { liveRelease, type RehearsalRecord, type Release } from '../domain/release.ts';
 import type { PreparedRelease, RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun } from '../domain/run.ts';

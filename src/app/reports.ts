@@ -1,6 +1,6 @@
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import type { SurfaceFacts } from '../domain/facts.ts';
-import { schemaLabel } from '../domain/planner/rollback.ts';
+import { schemaLabel } from '../domain/planner/rollback-moves.ts';
 import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';

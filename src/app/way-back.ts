@@ -1,6 +1,6 @@
 import type { RollbackRequest } from '../domain/application.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
-import { noTarget } from '../domain/planner/rollback.ts';
+import { noTarget } from '../domain/planner/rollback-target.ts';
 import { liveRelease, type ReleaseId, wayBackFrom } from '../domain/release.ts';
 import type { Parts } from './parts.ts';
 

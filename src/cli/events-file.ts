@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { messageOf } from '../domain/errors.ts';
 import type { RunEvent } from '../domain/report.ts';
@@ -30,7 +30,7 @@ export class EventsFile {
         ? { schema: 'unship.event/1', at, ...event, step: event.step.id, surface: event.step.surface }
         : { schema: 'unship.event/1', at, ...event };
     try {
-      writeSync(this.#handle, `${this.#masker.mask(harmlessJson(line))}\n`);
+      writeFileSync(this.#handle, `${this.#masker.mask(harmlessJson(line))}\n`);
     } catch {
       // A full disk or a closed pipe at the other end must not stop a rollback; the journal has it all.
     }

@@ -1,12 +1,13 @@
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   fchmodSync,
   fsyncSync,
   openSync,
   readFileSync,
+  rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { UnshipError } from '../domain/errors.ts';
@@ -90,10 +91,14 @@ export function writeConfiguration(root: string, text: string): string {
     throw error;
   }
   try {
-    writeSync(handle, text);
+    writeFileSync(handle, text);
     // The program's own files are private by its umask; this one belongs to the project.
     fchmodSync(handle, 0o644);
     fsyncSync(handle);
+  } catch (error) {
+    // Half a configuration would stand in the way of the next try.
+    rmSync(join(root, name), { force: true });
+    throw error;
   } finally {
     closeSync(handle);
   }
@@ -117,6 +122,6 @@ export function extendGitignore(root: string): boolean {
   if (text.split(/\r?\n/).some((line) => line.trim().replace(/^\//, '').replace(/\/$/, '') === '.unship'))
     return false;
   const border = text === '' || text.endsWith('\n') ? '' : '\n';
-  writeFileSync(file, `${text}${border}${ignored}\n`, { mode: 0o644 });
+  appendFileSync(file, `${border}${ignored}\n`, { mode: 0o644 });
   return true;
 }

@@ -1,5 +1,6 @@
 import type { Selectable } from 'kysely';
 import { UnshipError } from '../domain/errors.ts';
+import { canonicalJson, type Json } from '../domain/json.ts';
 import type { Database, Tables } from './schema.ts';
 import type { Lease, LeaseOwner, LeaseRequest } from './store.port.ts';
 
@@ -27,6 +28,30 @@ export function mayTake(held: Lease, request: LeaseRequest): boolean {
   if (held.owner.host === request.owner.host && request.isAlive(held.owner) === false) return true;
   if (request.mode === 'take-over') return true;
   return request.mode === 'supersede' && (held.kind === 'release' || held.kind === 'rehearsal');
+}
+
+/** The next lease is the asker's; `owner` is the one that is kept. */
+export async function giveLease(
+  db: Database,
+  fence: number,
+  request: LeaseRequest,
+  owner: LeaseOwner,
+): Promise<Lease> {
+  const { run, kind, now, ttlMs } = request;
+  const lease: Lease = { owner: request.owner, fence, run, kind, since: now, expiresAt: now + ttlMs };
+  await db
+    .updateTable('lease')
+    .set({
+      owner: canonicalJson(owner as unknown as Json),
+      fence,
+      run,
+      kind,
+      since: now,
+      expires_at: lease.expiresAt,
+    })
+    .where('id', '=', 1)
+    .execute();
+  return lease;
 }
 
 /** Throws `fenced-out` when a newer lease than this has been given. */

@@ -1,19 +1,22 @@
-import { type Insertable, type Selectable, sql, type Transaction } from 'kysely';
-import { canonicalJson, type Json } from '../domain/json.ts';
+import { sql, type Transaction } from 'kysely';
+import type { Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { History, QuarantinedCommit, Release, ReleaseId } from '../domain/release.ts';
 import { releaseNumber } from '../domain/release.ts';
-import {
-  endedStatuses,
-  type JournalEntry,
-  type NewJournalEntry,
-  type RunStatus,
-  type RunSummary,
-} from '../domain/run.ts';
+import { endedStatuses, type JournalEntry, type NewJournalEntry, type RunSummary } from '../domain/run.ts';
 import type { Runtime } from '../domain/runtime.ts';
+import { incidentBy, insertIncident, readIncident } from './incident-rows.ts';
 import { corrupt, insertEntries, readChain, rootOf } from './journal-chain.ts';
 import { type Keeping, masked, plainKeeping } from './keeping.ts';
-import { assertFence, leaseRow, mayTake, readLease } from './lease-row.ts';
+import { assertFence, giveLease, leaseRow, mayTake, readLease } from './lease-row.ts';
+import {
+  putQuarantine,
+  putRelease,
+  readPlanningReleases,
+  readQuarantine,
+  readRelease,
+} from './release-rows.ts';
+import { insertRun, readPlan, readRun, selectRuns } from './run-rows.ts';
 import type { Database, Tables } from './schema.ts';
 import type {
   IncidentRecord,
@@ -67,7 +70,7 @@ export class SqlStore implements Store {
 
   async history(): Promise<History> {
     const rows = await this.#db.selectFrom('releases').select('document').orderBy('number', 'desc').execute();
-    return { releases: rows.map(readRelease), quarantine: await this.#quarantine() };
+    return { releases: rows.map(readRelease), quarantine: await readQuarantine(this.#db) };
   }
 
   async recentReleases(limit: number): Promise<readonly Release[]> {
@@ -85,42 +88,8 @@ export class SqlStore implements Store {
   }
 
   async planningHistory(target?: ReleaseId): Promise<History> {
-    // What a plan can come from or go to: the newest ones, the live one, the newest good ones before it, those of
-    // them that are of another commit (one may have been deployed every night), the named one. However far back the live one lies, it and the way back from it are among them. As one
-    // statement, for a rollback waits for it, and over indexes, for the history may be long.
-    const named = target === undefined ? 0 : releaseNumber(target);
-    const { rows } = await sql<{ document: string }>`
-      with live(number) as (
-        select coalesce(max(number), 0) from releases where deployment = 'live'
-      ), wanted(number) as (
-        select number from (select number from releases where number >= (select number from live)
-          order by number desc limit 50)
-        union select number from live
-        union select cast(${named} as integer)
-        union select number from (select number from releases where health = 'good' order by number desc limit 20)
-        union select number from (select number from releases where health = 'good'
-          and number < (select number from live) order by number desc limit 20)
-        union select number from (select number from releases where health = 'good'
-          and number < (select number from live)
-          and document ->> 'commit' <> (select document ->> 'commit' from releases
-            where number = (select number from live))
-          order by number desc limit 20)
-      )
-      select document from releases where number in (select number from wanted) order by number desc
-    `.execute(this.#db);
-    const releases = rows.map(readRelease);
-    return { releases, quarantine: await this.#quarantine() };
-  }
-
-  async #quarantine(): Promise<readonly QuarantinedCommit[]> {
-    const rows = await this.#db.selectFrom('quarantine').selectAll().orderBy('since', 'desc').execute();
-    return rows.map((row) => ({
-      commit: row.commit,
-      release: row.release as ReleaseId,
-      reason: row.reason,
-      since: row.since,
-      ...(row.fixed_by === null ? {} : { fixedBy: row.fixed_by }),
-    }));
+    const releases = await readPlanningReleases(this.#db, target);
+    return { releases, quarantine: await readQuarantine(this.#db) };
   }
 
   async nextReleaseId(): Promise<ReleaseId> {
@@ -143,17 +112,7 @@ export class SqlStore implements Store {
 
   async quarantine(fence: number, entry: QuarantinedCommit): Promise<void> {
     await this.#write('quarantine', fence, async (db) => {
-      const row = {
-        release: entry.release,
-        reason: this.#keeping.mask(entry.reason),
-        since: entry.since,
-        fixed_by: entry.fixedBy ?? null,
-      };
-      await db
-        .insertInto('quarantine')
-        .values({ commit: entry.commit, ...row })
-        .onConflict((conflict) => conflict.column('commit').doUpdateSet(row))
-        .execute();
+      await putQuarantine(db, { ...entry, reason: this.#keeping.mask(entry.reason) });
     });
   }
 
@@ -229,23 +188,7 @@ export class SqlStore implements Store {
     return await this.#write('create-run', fence, async (db) => {
       if (release !== undefined) await putRelease(db, this.#masked(release));
       const text = JSON.stringify(this.#masked(plan));
-      const { id } = await db
-        .insertInto('runs')
-        .values({
-          kind: plan.kind,
-          status: 'running',
-          from_release: plan.from,
-          to_release: plan.to,
-          plan_hash: plan.hash,
-          label,
-          plan: text,
-          head: '',
-          started_at: startedAt,
-          updated_at: startedAt,
-        })
-        .returning('id')
-        .executeTakeFirstOrThrow();
-      await db.updateTable('lease').set({ run: id, kind: plan.kind }).where('id', '=', 1).execute();
+      const id = await insertRun(db, plan, { text, label, startedAt });
       const root = { seq: 0, hash: rootOf(id, text, this.#runtime.digest) };
       const entries = await insertEntries(
         db,
@@ -265,27 +208,17 @@ export class SqlStore implements Store {
   }
 
   async runs(limit: number): Promise<readonly RunSummary[]> {
-    const rows = await this.#db
-      .selectFrom('runs')
-      .select(runColumns)
-      .orderBy('id', 'desc')
-      .limit(limit)
-      .execute();
+    const rows = await selectRuns(this.#db).orderBy('id', 'desc').limit(limit).execute();
     return rows.map(readRun);
   }
 
   async unendedRuns(): Promise<readonly RunSummary[]> {
-    const rows = await this.#db
-      .selectFrom('runs')
-      .select(runColumns)
-      .where('status', 'not in', [...endedStatuses])
-      .orderBy('id', 'desc')
-      .execute();
-    return rows.map(readRun);
+    const unended = selectRuns(this.#db).where('status', 'not in', [...endedStatuses]);
+    return (await unended.orderBy('id', 'desc').execute()).map(readRun);
   }
 
   async run(id: number): Promise<RunSummary | undefined> {
-    const row = await this.#db.selectFrom('runs').select(runColumns).where('id', '=', id).executeTakeFirst();
+    const row = await selectRuns(this.#db).where('id', '=', id).executeTakeFirst();
     return row === undefined ? undefined : readRun(row);
   }
 
@@ -316,26 +249,7 @@ export class SqlStore implements Store {
       const row = await leaseRow(db);
       const held = readLease(row);
       if (held !== undefined && !mayTake(held, request)) return { granted: false, holder: held };
-      const lease: Lease = {
-        owner: request.owner,
-        fence: row.fence + 1,
-        run: request.run,
-        kind: request.kind,
-        since: request.now,
-        expiresAt: request.now + request.ttlMs,
-      };
-      await db
-        .updateTable('lease')
-        .set({
-          owner: canonicalJson(this.#masked(request.owner) as unknown as Json),
-          fence: lease.fence,
-          run: lease.run,
-          kind: lease.kind,
-          since: lease.since,
-          expires_at: lease.expiresAt,
-        })
-        .where('id', '=', 1)
-        .execute();
+      const lease = await giveLease(db, row.fence + 1, request, this.#masked(request.owner));
       const interrupted = held !== undefined && request.now < held.expiresAt ? held.run : null;
       return { granted: true, lease, superseded: interrupted };
     });
@@ -394,23 +308,8 @@ export class SqlStore implements Store {
 
   async openIncident(incident: Omit<IncidentRecord, 'id'>): Promise<IncidentRecord> {
     return await this.#write('open-incident', null, async (db) => {
-      const known = await db
-        .selectFrom('incidents')
-        .selectAll()
-        .where('run', '=', incident.run)
-        .executeTakeFirst();
-      if (known !== undefined) return readIncident(known);
-      const row = await db
-        .insertInto('incidents')
-        .values({
-          run: incident.run,
-          release: incident.release,
-          opened_at: incident.openedAt,
-          draft: this.#keeping.mask(incident.draft),
-        })
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      return readIncident(row);
+      const known = await incidentBy(db, 'run', incident.run);
+      return known ?? (await insertIncident(db, { ...incident, draft: this.#keeping.mask(incident.draft) }));
     });
   }
 
@@ -435,80 +334,15 @@ export class SqlStore implements Store {
   }
 
   async incident(id: number): Promise<IncidentRecord | undefined> {
-    const row = await this.#db.selectFrom('incidents').selectAll().where('id', '=', id).executeTakeFirst();
-    return row === undefined ? undefined : readIncident(row);
+    return await incidentBy(this.#db, 'id', id);
   }
 
   async incidentOfRun(run: number): Promise<IncidentRecord | undefined> {
-    const row = await this.#db.selectFrom('incidents').selectAll().where('run', '=', run).executeTakeFirst();
-    return row === undefined ? undefined : readIncident(row);
+    return await incidentBy(this.#db, 'run', run);
   }
 
   async close(): Promise<void> {
     // A transaction ends with its own work, and the connection with the store that it came from.
     if (!this.#db.isTransaction) await this.#db.destroy();
   }
-}
-
-async function putRelease(db: Database, release: Release): Promise<void> {
-  const row: Insertable<Tables['releases']> = {
-    number: releaseNumber(release.id),
-    deployment: release.deployment,
-    health: release.health,
-    document: JSON.stringify(release),
-  };
-  await db
-    .insertInto('releases')
-    .values(row)
-    .onConflict((conflict) => conflict.column('number').doUpdateSet(row))
-    .execute();
-}
-
-function readPlan(run: number, text: string): Plan {
-  try {
-    return JSON.parse(text) as Plan;
-  } catch {
-    throw corrupt(run, `the plan of run ${run} can't be read`);
-  }
-}
-
-function readRelease(row: { readonly document: string }): Release {
-  return JSON.parse(row.document) as Release;
-}
-
-/** All but the plan, which may be long. */
-const runColumns = [
-  'id',
-  'kind',
-  'status',
-  'from_release',
-  'to_release',
-  'plan_hash',
-  'label',
-  'started_at',
-  'updated_at',
-] as const;
-
-function readRun(row: Pick<Selectable<Tables['runs']>, (typeof runColumns)[number]>): RunSummary {
-  return {
-    id: row.id,
-    kind: row.kind as RunSummary['kind'],
-    status: row.status as RunStatus,
-    from: row.from_release as ReleaseId | null,
-    to: row.to_release as ReleaseId | null,
-    planHash: row.plan_hash,
-    label: row.label,
-    startedAt: row.started_at,
-    updatedAt: row.updated_at,
-  };
-}
-
-function readIncident(row: Selectable<Tables['incidents']>): IncidentRecord {
-  return {
-    id: row.id,
-    run: row.run,
-    release: row.release as ReleaseId | null,
-    openedAt: row.opened_at,
-    draft: row.draft,
-  };
 }

@@ -9,7 +9,7 @@ import type { Release, ReleaseId } from '../../src/domain/release.ts';
 import { openSqliteStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import type { WorkContext } from '../../src/surfaces/surface.port.ts';
-import { contractPlan } from '../../src/testing/store-contract.ts';
+import { contractPlan } from '../../src/testing/store-harness.ts';
 import { bad, good, vaultRelease } from '../support/vault-situation.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
 
@@ -57,10 +57,42 @@ class Records implements AsyncDisposable {
     return quarantine.some((entry) => entry.commit === commit && entry.fixedBy === undefined);
   }
 
+  /** A run of the steps that these tests read, one of which has answered. */
+  async ran(step: string, output: Json): Promise<number> {
+    const rest = { title: '', input: null, after: [], estimateMs: 0, pointOfNoReturn: false, timeoutMs: 1 };
+    const steps = ['web.stage', 'vault.migrate-up', 'vault.migrate-up-contract'].map((id) => {
+      const [surface = ''] = id.split('.');
+      return { ...rest, id, surface, action: '', importance: 'required', onFailure: 'undo' } as const;
+    });
+    const { run } = await this.store.createRun(this.fence, { ...contractPlan, steps }, 1, 'l');
+    await this.applied(run, step, output);
+    return run;
+  }
+
+  async applied(run: number, step: string, output: Json): Promise<void> {
+    const entry = { type: 'step', step, status: 'applied', attempt: 1, output } as const;
+    await this.store.append(this.fence, run, [entry]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.store.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** The same store, on which one call fails, in a transaction too. */
+function failing(store: Store, call: 'quarantine' | 'liftQuarantine'): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      if (name === call) return async () => Promise.reject(new Error('the disk fails'));
+      if (name === 'together') {
+        return (what: string, work: (state: Store) => Promise<unknown>) =>
+          target.together(what, (state) => work(failing(state, call)));
+      }
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 /** Where releases stood, as the input of a record step tells it. */
@@ -106,23 +138,8 @@ describe('the record of a release', () => {
 
   test('takes in what the steps made: the build, and the schema after the last migration', async () => {
     await using records = await new Records().begin(vaultRelease(3));
-    const step = { title: '', input: null, after: [], importance: 'required', onFailure: 'undo' } as const;
-    const rest = { estimateMs: 0, pointOfNoReturn: false, timeoutMs: 1 };
-    const of = (id: string, surface: string, action: string) => ({ ...step, ...rest, id, surface, action });
-    const plan = {
-      ...contractPlan,
-      steps: [
-        of('web.stage', 'web', 'web.stage'),
-        of('vault.migrate-up', 'vault', 'database.migrate-up'),
-        of('vault.migrate-up-contract', 'vault', 'database.migrate-up'),
-      ],
-    };
-    const { run } = await records.store.createRun(records.fence, plan, 1, 'l');
-    const applied = async (id: string, output: Json): Promise<void> => {
-      const entry = { type: 'step', step: id, status: 'applied', attempt: 1, output } as const;
-      await records.store.append(records.fence, run, [entry]);
-    };
-    await applied('web.stage', { folder: 'built' });
+    const run = await records.ran('web.stage', { folder: 'built' });
+    const applied = (id: string, output: Json): Promise<void> => records.applied(run, id, output);
     await applied('vault.migrate-up', { applied: ['1'], fingerprint: 'f1' });
     await recordLive(records.store, run).apply(records.context, { release: 'r3', previous: null });
     assert.deepEqual((await records.release('r3')).surfaces.web?.artifact, { folder: 'built' });
@@ -141,7 +158,7 @@ describe('the record of a release', () => {
 describe('the record of a rollback', () => {
   test('says which serves and which was taken back, and quarantines its commit; taking that back restores both', async () => {
     await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
-    const handler = recordRollback(records.store, now);
+    const handler = recordRollback(records.store, 1, now);
     for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, rollbackInput());
     assert.deepEqual(await records.states(), { r3: 'rolled-back, bad', r2: 'live, good' });
     assert.ok(await records.isQuarantined(bad));
@@ -155,7 +172,7 @@ describe('the record of a rollback', () => {
       vaultRelease(3, { deployment: 'pending' }),
       vaultRelease(2, { deployment: 'live' }),
     );
-    const handler = recordRollback(records.store, now);
+    const handler = recordRollback(records.store, 1, now);
     const input = rollbackInput({
       before: before({ r3: 'pending, unproven', r2: 'live, good' }),
     });
@@ -171,7 +188,7 @@ describe('the record of a rollback', () => {
       vaultRelease(3, { deployment: 'live' }),
       vaultRelease(2),
     );
-    await recordRollback(records.store, now).apply(records.context, rollbackInput({ from: 'r4' }));
+    await recordRollback(records.store, 1, now).apply(records.context, rollbackInput({ from: 'r4' }));
     assert.deepEqual(await records.states(), {
       r4: 'rolled-back, bad',
       r3: 'superseded, unproven',
@@ -182,20 +199,20 @@ describe('the record of a rollback', () => {
   test('of the same code quarantines nothing', async () => {
     await using records = await new Records().begin(vaultRelease(2, { deployment: 'live' }), vaultRelease(1));
     const input = rollbackInput({ from: 'r2', to: 'r1' });
-    await recordRollback(records.store, now).apply(records.context, input);
+    await recordRollback(records.store, 1, now).apply(records.context, input);
     assert.ok(!(await records.isQuarantined(good)));
   });
 
   test('of a release that is not to blame quarantines nothing', async () => {
     await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
-    await recordRollback(records.store, now).apply(records.context, rollbackInput({ quarantine: false }));
+    await recordRollback(records.store, 1, now).apply(records.context, rollbackInput({ quarantine: false }));
     assert.ok(!(await records.isQuarantined(bad)));
   });
 
   test('limited to some surfaces changes those, and can be taken back', async () => {
     const [three, two] = [vaultRelease(3), vaultRelease(2)];
     await using records = await new Records().begin(three, two);
-    const handler = recordRollback(records.store, now);
+    const handler = recordRollback(records.store, 1, now);
     const part = (release: Release): Json => ({ web: release.surfaces.web }) as unknown as Json;
     const input = rollbackInput({ only: ['web'], replaced: part(three), restored: part(two) });
     for (let twice = 0; twice < 2; twice += 1) await handler.apply(records.context, input);
@@ -209,19 +226,54 @@ describe('the record of a rollback', () => {
 
   test('that is undone puts the release live again and lifts its quarantine', async () => {
     await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
-    const handler = recordRollback(records.store, now);
+    const handler = recordRollback(records.store, 1, now);
     await handler.apply(records.context, rollbackInput());
     await handler.apply(records.context, rollbackInput({ from: 'r2', to: 'r3', undo: true }));
     assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
     assert.ok(!(await records.isQuarantined(bad)), 'what follows from it may be released');
     assert.ok(!(await records.isQuarantined(good)));
   });
+
+  test('stands as a whole or not at all, also one that lifts a quarantine', async () => {
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    const { store, fence } = records;
+    const entry = { commit: bad, release: 'r3' as const, reason: 'it loses entries', since: 7 };
+    await store.quarantine(fence, entry);
+    const undo = rollbackInput({ from: 'r2', to: 'r3', undo: true });
+    for (const [input, call] of [
+      [rollbackInput(), 'quarantine'],
+      [undo, 'liftQuarantine'],
+    ] as const) {
+      const handler = recordRollback(failing(store, call), 1, now);
+      await assert.rejects(handler.apply(records.context, input), /disk/);
+      assert.deepEqual(await records.states(), { r3: 'live, unproven', r2: 'superseded, good' });
+      assert.ok(await records.isQuarantined(bad));
+    }
+    await assert.rejects(recordRollback(store, 1, now).verify(records.context, rollbackInput(), null), {
+      slug: 'internal',
+    });
+  });
+
+  test('of an undo takes in the schema that this run has made, where the release had never come to it', async () => {
+    const artifact = { applied: ['1'], fingerprint: '' };
+    const three = vaultRelease(3, { deployment: 'rolled-back' });
+    const { vault } = three.surfaces;
+    assert.ok(vault);
+    const surfaces = { ...three.surfaces, vault: { ...vault, artifact, since: 'r3' as const } };
+    await using records = await new Records().begin({ ...three, surfaces }, vaultRelease(2));
+    const run = await records.ran('vault.migrate-up', { applied: ['1'], fingerprint: 'f1' });
+    const input = rollbackInput({ from: 'r2', to: 'r3', undo: true });
+    await recordRollback(records.store, run, now).apply(records.context, input);
+    const { vault: recorded } = (await records.release('r3')).surfaces;
+    assert.deepEqual(recorded?.artifact, { applied: ['1'], fingerprint: 'f1' });
+  });
+
   test('whose undo is undone is again what it was: its health, its commit quarantined with reason and time', async () => {
     const entry = { commit: bad, release: 'r3', reason: 'it loses entries', since: 7 };
     const rolledBack = before({ r2: 'live, good', r3: 'rolled-back, bad' }, entry);
     const undone = before({ r3: 'live, unproven', r2: 'superseded, good' });
     await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
-    const handler = recordRollback(records.store, now);
+    const handler = recordRollback(records.store, 1, now);
     await handler.apply(records.context, rollbackInput());
     const first = rollbackInput({ from: 'r2', to: 'r3', undo: true, before: rolledBack });
     await handler.apply(records.context, first);
@@ -251,7 +303,7 @@ describe('the record of a rollback', () => {
     );
     const restores = before({ r2: 'live, good', r3: 'rolled-back, bad' }, entry);
     const input = rollbackInput({ from: 'r4', undo: true, restores });
-    await recordRollback(records.store, now).apply(records.context, input);
+    await recordRollback(records.store, 1, now).apply(records.context, input);
     assert.deepEqual(await records.states(), {
       r4: 'superseded, unproven',
       r3: 'rolled-back, bad',
@@ -266,7 +318,7 @@ describe('the record of a rollback', () => {
     const part = { web: three.surfaces.web } as unknown as Json;
     const restores = before({ r3: 'live, bad' });
     const input = rollbackInput({ to: 'r3', undo: true, only: ['web'], restored: part, restores });
-    await recordRollback(records.store, now).apply(records.context, input);
+    await recordRollback(records.store, 1, now).apply(records.context, input);
     assert.deepEqual(await records.states(), { r3: 'live, bad' });
   });
 });

@@ -20,10 +20,8 @@ import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { whyNotEnclosed } from '../../src/builds/enclosure.ts';
+import { buildIn, noEnclosure } from './enclosed.ts';
 
-const reason = whyNotEnclosed();
-const enclosedOnly = reason === null ? false : `this machine has no namespaces: ${reason}`;
 const somebody = 65534;
 
 interface Ended {
@@ -79,7 +77,9 @@ async function build(
   if (!existsSync(program)) {
     cpSync(source, join(base, 'program/src'), { recursive: true });
     mkdirSync(dirname(program), { recursive: true });
-    cpSync(fileURLToPath(new URL('build-process.ts', import.meta.url)), program);
+    for (const name of ['build-process.ts', 'enclosed.ts']) {
+      cpSync(fileURLToPath(new URL(name, import.meta.url)), join(dirname(program), name));
+    }
     writeFileSync(join(base, 'program/package.json'), '{"type":"module"}');
   }
   const child = spawn(process.execPath, [program, base, registry, ...command], {
@@ -97,7 +97,7 @@ const installed = ['sh', '-c', 'npm ci --no-audit --no-fund && node -p "require(
 
 describe('builds of any user', () => {
   it('control 2: an enclosed build installs packages over the network', {
-    skip: enclosedOnly,
+    skip: noEnclosure,
   }, async (context) => {
     const ended = await build(await given(context, tmpdir()), installed);
     assert.deepEqual([ended.failure, ended.why], [null, null], ended.tail);
@@ -106,7 +106,7 @@ describe('builds of any user', () => {
 
   for (const parent of ['/tmp', '/var/tmp', '/dev/shm']) {
     it(`control 2: an ordinary user's builds are enclosed too, with everything under ${parent}`, {
-      skip: enclosedOnly || whyNotSomebody() || (existsSync(parent) ? false : `there is no ${parent}`),
+      skip: noEnclosure || whyNotSomebody() || (existsSync(parent) ? false : `there is no ${parent}`),
     }, async (context) => {
       const world = await given(context, parent);
       const secret = join(world.base, 'secret');
@@ -127,7 +127,7 @@ describe('builds of any user', () => {
   }
 
   it('control 2: a certificate that its own variable names is there, also where its folder is shown already', {
-    skip: enclosedOnly,
+    skip: noEnclosure,
   }, async (context) => {
     const world = await given(context, tmpdir());
     const shown = readdirSync('/etc/ssl/certs').find(
@@ -139,23 +139,11 @@ describe('builds of any user', () => {
       const before = process.env.SSL_CERT_FILE;
       process.env.SSL_CERT_FILE = file;
       try {
-        const { runBuild } = await import('../../src/builds/build.ts');
-        const ended = await runBuild({
-          command: [
-            'sh',
-            '-c',
-            '[ ! -e "$SSL_CERT_FILE" ] || head -c 1 "$SSL_CERT_FILE"; echo "$SSL_CERT_FILE"',
-          ],
-          checkout: join(world.base, 'checkout'),
-          folder: join(world.base, 'checkout'),
-          workshop: join(world.base, 'workshop'),
-          environment: {},
-          reads: [],
-          withinMs: 60_000,
-          memory: 2 ** 32,
-          log: join(world.base, 'log'),
-          signal: new AbortController().signal,
-        });
+        const ended = await buildIn(world.base, [
+          'sh',
+          '-c',
+          '[ ! -e "$SSL_CERT_FILE" ] || head -c 1 "$SSL_CERT_FILE"; echo "$SSL_CERT_FILE"',
+        ]);
         const first = existsSync(file) ? readFileSync(file, 'utf8').slice(0, 1) : '';
         assert.deepEqual([ended.failure, ended.stdout], [null, `${first}${file}\n`], ended.tail);
       } finally {

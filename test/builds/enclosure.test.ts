@@ -13,13 +13,12 @@ import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { assertMayBuild, runBuild } from '../../src/builds/build.ts';
-import { whyNotEnclosed } from '../../src/builds/enclosure.ts';
+import { assertMayBuild, type Build } from '../../src/builds/build.ts';
 import { UnshipError } from '../../src/domain/errors.ts';
 import type { Source } from '../../src/surfaces/source.port.ts';
+import { buildIn, noEnclosure } from './enclosed.ts';
 
-const reason = whyNotEnclosed();
-const enclosedOnly = { skip: reason === null ? false : `this machine has no namespaces: ${reason}` };
+const enclosedOnly = { skip: noEnclosure };
 
 /** Reads whatever it can reach: environments, and every file where people keep secrets. */
 const hunter = `
@@ -51,28 +50,11 @@ process.exit(0);
 describe('builds', () => {
   const base = mkdtempSync(join(tmpdir(), 'unship-builds-'));
   const checkout = join(base, 'checkout');
-  const never = new AbortController().signal;
   before(() => mkdirSync(checkout));
   after(() => rmSync(base, { recursive: true, force: true }));
 
-  function build(
-    command: readonly [string, ...string[]],
-    more: Partial<Parameters<typeof runBuild>[0]> = {},
-  ) {
-    return runBuild({
-      command,
-      checkout,
-      folder: checkout,
-      workshop: join(base, 'workshop'),
-      environment: {},
-      reads: [],
-      withinMs: 60_000,
-      memory: 4 * 2 ** 30,
-      log: join(base, 'log'),
-      signal: never,
-      ...more,
-    });
-  }
+  const build = (command: Build['command'], more: Partial<Build> = {}): ReturnType<typeof buildIn> =>
+    buildIn(base, command, more);
 
   it('control 2: a build that hunts 25 canaries finds none', enclosedOnly, async () => {
     const marker = `canary-${randomBytes(8).toString('hex')}`;

@@ -7,7 +7,8 @@ import type { Json } from '../../src/domain/json.ts';
 import { ancestorsOf, isRefusal, type Plan, type Refusal, topologicalOrder } from '../../src/domain/plan.ts';
 import { actionEntry } from '../../src/domain/planner/actions.ts';
 import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
-import { currentRelease, planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
+import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
+import { currentRelease } from '../../src/domain/planner/rollback-target.ts';
 import {
   commitsOf,
   findRelease,

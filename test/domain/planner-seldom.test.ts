@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Facts } from '../../src/domain/facts.ts';
-import { isRefusal, type Plan, type Refusal } from '../../src/domain/plan.ts';
-import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
-import type {
-  Policy,
-  ReleaseRequest,
-  RollbackRequest,
-  UndoRequest,
-} from '../../src/domain/planner/request.ts';
-import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
+import type { Plan, Refusal } from '../../src/domain/plan.ts';
+import { planRehearsal } from '../../src/domain/planner/release.ts';
+import type { ReleaseRequest, UndoRequest } from '../../src/domain/planner/request.ts';
+import { planUndo } from '../../src/domain/planner/rollback.ts';
 import type { History } from '../../src/domain/release.ts';
+import { answerRelease, answerRollback, planned, refused } from '../support/vault-plans.ts';
 import {
   bad,
   breaksOldCode,
@@ -29,43 +25,7 @@ import {
 
 /** States and requests that are seldom met: nothing there yet, nothing known of it, names that nobody has. */
 
-function planned(answer: Plan | Refusal): Plan {
-  assert.ok(!isRefusal(answer), isRefusal(answer) ? `${answer.happened}: ${answer.missing.join('; ')}` : '');
-  return answer;
-}
-
-function refused(answer: Plan | Refusal): Refusal {
-  assert.ok(isRefusal(answer), 'a plan was made');
-  return answer;
-}
-
-function rollback(
-  given: { readonly history?: History; readonly facts?: Facts; readonly policy?: Policy } = {},
-  request: Partial<RollbackRequest> = {},
-): Plan | Refusal {
-  const { history = vaultHistory(), facts = seen(), policy = vaultPolicy() } = given;
-  return planRollback(history, facts, policy, { kind: 'rollback', reason: 'it loses entries', ...request });
-}
-
 const empty: History = { releases: [], quarantine: [] };
-const first: History = { releases: [vaultRelease(2, { deployment: 'live' })], quarantine: [] };
-
-function release(
-  given: { readonly history?: History; readonly facts: Facts; readonly policy?: Policy },
-  request: Partial<ReleaseRequest> = {},
-): Plan | Refusal {
-  const { history = first, facts, policy = vaultPolicy() } = given;
-  return planRelease(history, facts, policy, {
-    kind: 'release',
-    release: vaultRelease(3, { deployment: 'pending' }),
-    changed: ['web', 'vault', 'desktop'],
-    quarantinedAncestors: [],
-    phase: 'whole',
-    reason: 'release',
-    ...request,
-  });
-}
-
 function inputOf(plan: Plan, id: string): unknown {
   const step = plan.steps.find((item) => item.id === id);
   assert.ok(step, `${id} is not in ${plan.steps.map((item) => item.id).join(', ')}`);
@@ -82,50 +42,50 @@ describe('a rollback', () => {
   test('of a surface that could not be observed, or turned out to be another kind, is refused', () => {
     const { web: _web, ...others } = seen().surfaces;
     for (const surfaces of [others, { ...others, web: database() }]) {
-      const { slug, missing } = refused(rollback({ facts: { surfaces } }));
+      const { slug, missing } = refused(answerRollback({ facts: { surfaces } }));
       assert.deepEqual([slug, missing], ['target-gone', ['web: could not be observed']]);
     }
   });
 
   test('to a build of which nothing is known is refused', () => {
-    const { missing } = refused(rollback({ facts: seen({ web: web({ releases: {} }) }) }));
+    const { missing } = refused(answerRollback({ facts: seen({ web: web({ releases: {} }) }) }));
     assert.deepEqual(missing, ["web: r2 can't be brought back: nothing is known of it"]);
   });
 
   test('limited to a surface that the target does not have is refused, with those it has', () => {
-    const { slug, missing, next } = refused(rollback({}, { only: ['web', 'admin', 'api'] }));
+    const { slug, missing, next } = refused(answerRollback({}, { only: ['web', 'admin', 'api'] }));
     assert.deepEqual([slug, missing], ['unknown-surface', ['admin', 'api']]);
     assert.equal(next, 'surfaces: web, vault, desktop');
   });
 
   test('to what is live is refused', () => {
-    const { slug, happened } = refused(rollback({}, { to: 'r3' }));
+    const { slug, happened } = refused(answerRollback({}, { to: 'r3' }));
     assert.deepEqual([slug, happened], ['already-there', 'r3 is what is live']);
   });
 
   test('without a quarantine says so in its record; where nobody is to be told, nobody is', () => {
     const policy = vaultPolicy({ notifyTeam: false });
-    const plan = planned(rollback({ policy }, { quarantine: false }));
+    const plan = planned(answerRollback({ policy }, { quarantine: false }));
     const record = plan.steps.find((step) => step.id === 'unship.record-rollback');
     assert.equal(record?.title, 'record r2 as live');
     const { quarantine } = inputOf(plan, 'unship.record-rollback') as { readonly quarantine: boolean };
     assert.equal(quarantine, false);
     assert.ok(!plan.steps.some((step) => step.action === 'unship.notify'));
-    assert.ok(planned(rollback()).steps.some((step) => step.action === 'unship.notify'));
+    assert.ok(planned(answerRollback()).steps.some((step) => step.action === 'unship.notify'));
   });
 
   test('of a surface that came with the release to be taken back keeps no way back to it', () => {
     const { web: served, ...others } = vaultRelease(3).surfaces;
     assert.ok(served);
     const history = vaultHistory({ surfaces: others as never });
-    const plan = planned(rollback({ history }, { only: ['web'] }));
+    const plan = planned(answerRollback({ history }, { only: ['web'] }));
     const { replaced, restored } = inputOf(plan, 'unship.record-rollback') as Record<string, unknown>;
     assert.deepEqual([replaced, restored], [{}, { web: vaultRelease(2).surfaces.web }]);
   });
 
   test('from nothing that serves leaves nothing to go back to and nothing to retire', () => {
     const facts = seen({ web: web({ live: null, releases: { r2: { readiness: 'on-disk' } } }) });
-    const plan = planned(rollback({ facts }));
+    const plan = planned(answerRollback({ facts }));
     assert.equal((inputOf(plan, 'web.switch') as { readonly previous: unknown }).previous, null);
     assert.ok(!plan.steps.some((step) => step.action === 'web.retire'));
     assert.equal(changeOf(plan, 'web')?.now, 'unknown');
@@ -133,7 +93,7 @@ describe('a rollback', () => {
 
   test('from what nobody recorded goes back to it by its number', () => {
     const facts = seen({ web: web({ live: 'r1' }) });
-    const { previous } = inputOf(planned(rollback({ facts })), 'web.switch') as {
+    const { previous } = inputOf(planned(answerRollback({ facts })), 'web.switch') as {
       readonly previous: unknown;
     };
     assert.deepEqual(previous, { release: 'r1', commit: '', artifact: null });
@@ -142,7 +102,7 @@ describe('a rollback', () => {
   test('estimates what was never measured', () => {
     const start = (readiness: 'on-disk' | 'rebuildable'): readonly (number | undefined)[] => {
       const facts = seen({ web: web({ releases: { r2: { readiness } }, measurements: gone }) });
-      const plan = planned(rollback({ facts }));
+      const plan = planned(answerRollback({ facts }));
       return ['web.stage', 'web.start'].map((id) => plan.steps.find((step) => step.id === id)?.estimateMs);
     };
     assert.deepEqual(start('on-disk'), [undefined, 500]);
@@ -154,7 +114,7 @@ describe('a rollback', () => {
       web: web({ live: null }),
       vault: database({ migrations: [migration('0018', { ...rewritesRows, ...breaksOldCode })] }),
     });
-    const hold = inputOf(planned(rollback({ facts })), 'web.hold') as { readonly previous: unknown };
+    const hold = inputOf(planned(answerRollback({ facts })), 'web.hold') as { readonly previous: unknown };
     assert.equal(hold.previous, null);
   });
 
@@ -164,7 +124,9 @@ describe('a rollback', () => {
       '1.1.0': { status: 'halted', commit: bad },
       '1.1.1': { status: 'offered', commit: good },
     } as const;
-    const plan = planned(rollback({ facts: seen({ desktop: desktop({ offered: '1.1.1', versions }) }) }));
+    const plan = planned(
+      answerRollback({ facts: seen({ desktop: desktop({ offered: '1.1.1', versions }) }) }),
+    );
     assert.deepEqual(
       plan.steps.filter((step) => step.surface === 'desktop').map((step) => step.id),
       ['desktop.halt', 'desktop.pull'],
@@ -175,7 +137,7 @@ describe('a rollback', () => {
 
   test('of the desktop to a version that was never published leaves the feed as it is, and says so', () => {
     const versions = { '1.1.0': { status: 'offered', commit: bad } } as const;
-    const plan = planned(rollback({ facts: seen({ desktop: desktop({ versions }) }) }));
+    const plan = planned(answerRollback({ facts: seen({ desktop: desktop({ versions }) }) }));
     assert.deepEqual(
       plan.steps.filter((step) => step.surface === 'desktop'),
       [],
@@ -191,7 +153,7 @@ describe('a rollback', () => {
       '1.0.0': { status: 'published', commit: '' },
     } as const;
     const facts = seen({ desktop: desktop({ offered: '0.9.0', versions }) });
-    const plan = planned(rollback({ history: vaultHistory({}, { surfaces: adopted }), facts }));
+    const plan = planned(answerRollback({ history: vaultHistory({}, { surfaces: adopted }), facts }));
     assert.deepEqual(inputOf(plan, 'desktop.pull'), { version: '0.9.0', to: '1.0.0' });
   });
 
@@ -202,7 +164,7 @@ describe('a rollback', () => {
       ...vaultHistory({}, { surfaces }),
       quarantine: [{ commit: 'd'.repeat(40), release: 'r1', reason: 'leaks', since: 1 }],
     };
-    const { slug, happened } = refused(rollback({ history }, { to: 'r2' }));
+    const { slug, happened } = refused(answerRollback({ history }, { to: 'r2' }));
     assert.deepEqual([slug, happened], ['quarantined', 'r2 contains ddddddd, quarantined with r1: leaks']);
   });
 
@@ -224,7 +186,7 @@ describe('a rollback', () => {
         measurements: risk(false, 'entries.place'),
       }),
     });
-    const plan = planned(rollback({ history, facts }));
+    const plan = planned(answerRollback({ history, facts }));
     assert.ok(plan.steps.some((step) => step.id === 'web.hold'));
     assert.deepEqual(plan.risk, { tables: [], dropped: ['entries.mood', 'entries.place'], exact: false });
   });
@@ -236,7 +198,7 @@ describe('a rollback', () => {
       assert.ok(ids.includes(database), ids.join());
       return ids.indexOf('web.switch') < ids.indexOf(database);
     };
-    const back = planned(rollback({ facts: seen({ vault: database({ migrations: [both] }) }) }));
+    const back = planned(answerRollback({ facts: seen({ vault: database({ migrations: [both] }) }) }));
     assert.equal(places(back, 'vault.migrate-down'), true);
     const history: History = {
       releases: [vaultRelease(3, { deployment: 'rolled-back' }), vaultRelease(2, { deployment: 'live' })],
@@ -257,7 +219,7 @@ describe('a rollback', () => {
     const { web: one, vault, desktop: two } = vaultRelease(2).surfaces;
     const surfaces = { web: one, admin: { ...one, label: 'admin' }, vault, desktop: two } as never;
     const history = vaultHistory({ surfaces }, { surfaces });
-    const { missing } = refused(rollback({ history, facts: { surfaces: {} } }, { to: 'r2' }));
+    const { missing } = refused(answerRollback({ history, facts: { surfaces: {} } }, { to: 'r2' }));
     assert.deepEqual(
       missing.map((item) => item.split(':')[0]),
       ['admin', 'desktop', 'vault', 'web'],
@@ -269,7 +231,7 @@ describe('the way back of a database', () => {
   const restoreOnly = migration('0018', { ...breaksOldCode, down: 'restore-only' });
 
   test('past migrations whose text nobody has is a restore', () => {
-    const plan = planned(rollback({ facts: seen({ vault: database({ migrations: [] }) }) }));
+    const plan = planned(answerRollback({ facts: seen({ vault: database({ migrations: [] }) }) }));
     assert.deepEqual(
       plan.options.map(({ strategy, verdict, reason }) => [strategy, verdict, reason]).slice(0, 2),
       [
@@ -289,13 +251,16 @@ describe('the way back of a database', () => {
     assert.ok(backup);
     const backups = [3, 9, 5].map((takenAt) => ({ ...backup, id: `b${takenAt}`, takenAt }));
     const facts = seen({ vault: database({ migrations: [restoreOnly], backups }) });
-    assert.equal((inputOf(planned(rollback({ facts })), 'vault.restore') as { backup: string }).backup, 'b9');
+    assert.equal(
+      (inputOf(planned(answerRollback({ facts })), 'vault.restore') as { backup: string }).backup,
+      'b9',
+    );
   });
 
   test('that can neither restore nor go down is none', () => {
     const can = (restore: boolean, salvage: boolean, backups = database().backups): readonly string[] =>
       refused(
-        rollback({
+        answerRollback({
           facts: seen({
             vault: database({ migrations: [restoreOnly], capabilities: { restore, salvage }, backups }),
           }),
@@ -319,7 +284,7 @@ describe('the way back of a database', () => {
       const facts = seen({
         vault: database({ migrations: [migration('0018', rewritesRows)], measurements }),
       });
-      return planned(rollback({ facts })).lossUncertain;
+      return planned(answerRollback({ facts })).lossUncertain;
     };
     assert.deepEqual([counted(0), counted(1)], [false, true]);
   });
@@ -328,7 +293,7 @@ describe('the way back of a database', () => {
     const { vault, ...others } = vaultRelease(2).surfaces;
     const before = { ...vault, artifact: { applied: [], fingerprint: 'f0' } };
     const plan = planned(
-      rollback({
+      answerRollback({
         history: vaultHistory({}, { surfaces: { ...others, vault: before } as never }),
         facts: seen({
           vault: database({ applied: ['0018'], migrations: [migration('0018', rewritesRows)] }),
@@ -371,7 +336,7 @@ describe('a release', () => {
   });
 
   test('that is the first of all comes from nothing and retires nothing', () => {
-    const plan = planned(release({ history: empty, facts: nothingThere() }));
+    const plan = planned(answerRelease({ history: empty, facts: nothingThere() }));
     assert.equal(plan.from, null);
     assert.deepEqual(inputOf(plan, 'unship.record-live'), { release: 'r3', previous: null });
     assert.deepEqual(inputOf(plan, 'web.prune'), { protect: ['r3'] });
@@ -386,7 +351,10 @@ describe('a release', () => {
     );
     const { web: live, ...others } = nothingThere().surfaces;
     const adopted = planned(
-      release({ history: empty, facts: { surfaces: { ...others, web: { ...live, live: 'r2' } as never } } }),
+      answerRelease({
+        history: empty,
+        facts: { surfaces: { ...others, web: { ...live, live: 'r2' } as never } },
+      }),
     );
     assert.deepEqual((inputOf(adopted, 'web.switch') as { previous: unknown }).previous, {
       release: 'r2',
@@ -398,12 +366,12 @@ describe('a release', () => {
   test('of a surface that nobody sees, or a migration that nobody can read, is refused', () => {
     const { desktop: _desktop, ...others } = nothingThere().surfaces;
     const vault = database({ applied: [], pending: ['0018'], migrations: [] });
-    const { slug, missing } = refused(release({ facts: { surfaces: { ...others, vault } } }));
+    const { slug, missing } = refused(answerRelease({ facts: { surfaces: { ...others, vault } } }));
     assert.deepEqual(
       [slug, missing],
       ['target-gone', ['desktop: could not be observed', 'vault: 0018 could not be read']],
     );
-    const unnamed = refused(release({ facts: nothingThere() }, { changed: ['admin'] }));
+    const unnamed = refused(answerRelease({ facts: nothingThere() }, { changed: ['admin'] }));
     assert.deepEqual(unnamed.missing, ['admin: could not be observed']);
   });
 
@@ -413,12 +381,12 @@ describe('a release', () => {
       releases: [vaultRelease(2, { deployment: 'live', surfaces: surfaces as never })],
       quarantine: [],
     };
-    const plan = planned(release({ history, facts: nothingThere() }));
+    const plan = planned(answerRelease({ history, facts: nothingThere() }));
     assert.deepEqual(inputOf(plan, 'web.prune'), { protect: ['r3', 'r2', 'r2'] });
   });
 
   test('that nobody watches is released, and not proven', () => {
-    const plan = planned(release({ facts: nothingThere(), policy: vaultPolicy({ bakeMs: 0 }) }));
+    const plan = planned(answerRelease({ facts: nothingThere(), policy: vaultPolicy({ bakeMs: 0 }) }));
     assert.ok(!plan.steps.some((step) => step.action === 'unship.watch'));
     const record = plan.steps.find((step) => step.id === 'unship.record-good');
     assert.equal(record?.title, 'record r3 as released, unproven');
@@ -438,13 +406,13 @@ describe('a release', () => {
       },
     };
     const warnings = (phase: ReleaseRequest['phase']): readonly string[] =>
-      planned(release({ facts }, { phase })).warnings;
+      planned(answerRelease({ facts }, { phase })).warnings;
     assert.deepEqual(warnings('begin'), [
       'the old code meets the new schema until your CI has deployed: it does not run on it',
     ]);
     assert.deepEqual(warnings('finish'), []);
     assert.deepEqual(warnings('whole'), []);
-    const finish = planned(release({ facts }, { phase: 'finish' })).steps.map((step) => step.id);
+    const finish = planned(answerRelease({ facts }, { phase: 'finish' })).steps.map((step) => step.id);
     assert.ok(finish.indexOf('vault.migrate-up') < finish.indexOf('unship.record-live'));
     assert.ok(!finish.includes('desktop.stage'), 'the beginning took it in');
   });
@@ -481,7 +449,7 @@ test('the same code is told also where its commit is not known', () => {
     vault: database({ applied: ['0016', '0017'] }),
     desktop: desktop({ offered: '1.0.0' }),
   });
-  const { warnings } = planned(rollback({ history, facts }, { to: 'r2' }));
+  const { warnings } = planned(answerRollback({ history, facts }, { to: 'r2' }));
   assert.ok(
     warnings.some((text) => text.startsWith('r2 is the same code as r3: ')),
     warnings.join('; '),

@@ -2,10 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Facts } from '../../src/domain/facts.ts';
 import { ancestorsOf, isRefusal, type Plan, type Refusal, type Strategy } from '../../src/domain/plan.ts';
-import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
-import type { Policy, ReleaseRequest, RollbackRequest } from '../../src/domain/planner/request.ts';
+import { planRehearsal } from '../../src/domain/planner/release.ts';
+import type { ReleaseRequest, RollbackRequest } from '../../src/domain/planner/request.ts';
 import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
 import type { History, Release } from '../../src/domain/release.ts';
+import {
+  answerRelease,
+  answerRollback,
+  beforeMigrations,
+  beforeRelease,
+  type Given,
+  planned,
+  refused,
+} from '../support/vault-plans.ts';
 import {
   bad,
   breaksOldCode,
@@ -23,30 +32,8 @@ import {
   web,
 } from '../support/vault-situation.ts';
 
-interface Given {
-  readonly history?: History;
-  readonly facts?: Facts;
-  readonly policy?: Policy;
-}
-
-function answerRollback(given: Given = {}, request: Partial<RollbackRequest> = {}): Plan | Refusal {
-  return planRollback(given.history ?? vaultHistory(), given.facts ?? seen(), given.policy ?? vaultPolicy(), {
-    kind: 'rollback',
-    reason: 'it loses entries',
-    ...request,
-  });
-}
-
 function rollback(given: Given = {}, request: Partial<RollbackRequest> = {}): Plan {
-  const answer = answerRollback(given, request);
-  assert.ok(!isRefusal(answer), isRefusal(answer) ? `${answer.happened}: ${answer.missing.join('; ')}` : '');
-  return answer;
-}
-
-function refused(answer: Plan | Refusal, slug: string): Refusal {
-  assert.ok(isRefusal(answer), 'a plan was made');
-  assert.equal(answer.slug, slug, `${answer.happened}: ${answer.missing.join('; ')}`);
-  return answer;
+  return planned(answerRollback(given, request));
 }
 
 function ids(plan: Plan): readonly string[] {
@@ -588,37 +575,12 @@ describe('undoing a rollback', () => {
 });
 
 describe('releasing', () => {
-  const history: History = { releases: [vaultRelease(2, { deployment: 'live' })], quarantine: [] };
   const pending = (changes: Parameters<typeof migration>[1] = {}): Facts =>
-    seen({
-      web: web({ live: 'r2' }),
-      vault: database({
-        applied: ['0016', '0017'],
-        pending: ['0018'],
-        migrations: [migration('0018', changes)],
-      }),
-      desktop: desktop({
-        offered: '1.0.0',
-        versions: { '1.0.0': { status: 'offered', commit: good } },
-        atCommit: '1.1.0',
-        standby: null,
-      }),
-    });
+    beforeMigrations(migration('0018', changes));
   const answer = (given: Given = {}, request: Partial<ReleaseRequest> = {}): Plan | Refusal =>
-    planRelease(given.history ?? history, given.facts ?? pending(), given.policy ?? vaultPolicy(), {
-      kind: 'release',
-      release: vaultRelease(3, { deployment: 'pending' }),
-      changed: ['web', 'vault', 'desktop'],
-      quarantinedAncestors: [],
-      phase: 'whole',
-      reason: 'release',
-      ...request,
-    });
-  const release = (given: Given = {}, request: Partial<ReleaseRequest> = {}): Plan => {
-    const plan = answer(given, request);
-    assert.ok(!isRefusal(plan), isRefusal(plan) ? plan.missing.join('; ') : '');
-    return plan;
-  };
+    answerRelease({ facts: pending(), ...given }, request);
+  const release = (given: Given = {}, request: Partial<ReleaseRequest> = {}): Plan =>
+    planned(answer(given, request));
 
   test('builds, backs up, expands the schema, switches, watches, publishes the desktop, and then calls it good', () => {
     const plan = release();
@@ -763,7 +725,7 @@ describe('releasing', () => {
       phase: 'whole',
       reason: '',
     };
-    const plan = planRehearsal(history, pending(), vaultPolicy(), { ...request, kind: 'rehearsal' });
+    const plan = planRehearsal(beforeRelease, pending(), vaultPolicy(), { ...request, kind: 'rehearsal' });
     assert.ok(!isRefusal(plan));
     assert.deepEqual(ids(plan), ['web.stage', 'desktop.stage', 'unship.rehearse']);
   });

@@ -3,15 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import type { Facts, MigrationFacts } from '../../src/domain/facts.ts';
 import type { Plan, Refusal } from '../../src/domain/plan.ts';
-import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
-import type {
-  Policy,
-  ReleaseRequest,
-  RollbackRequest,
-  UndoRequest,
-} from '../../src/domain/planner/request.ts';
-import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
+import { planRehearsal } from '../../src/domain/planner/release.ts';
+import type { ReleaseRequest, RollbackRequest, UndoRequest } from '../../src/domain/planner/request.ts';
+import { planUndo } from '../../src/domain/planner/rollback.ts';
 import type { History } from '../../src/domain/release.ts';
+import {
+  answerRelease,
+  answerRollback,
+  beforeMigrations,
+  beforeRelease,
+  type Given,
+} from '../support/vault-plans.ts';
 import {
   bad,
   breaksOldCode,
@@ -76,16 +78,8 @@ function whole(name: string, ...answers: readonly (() => Plan | Refusal)[]): voi
   });
 }
 
-interface Given {
-  readonly history?: History;
-  readonly facts?: Facts;
-  readonly policy?: Policy;
-}
-
 function rollback(given: Given = {}, request: Partial<RollbackRequest> = {}): () => Plan | Refusal {
-  const { history = vaultHistory(), facts = seen(), policy = vaultPolicy() } = given;
-  return () =>
-    planRollback(history, facts, policy, { kind: 'rollback', reason: 'it loses entries', ...request });
+  return () => answerRollback(given, request);
 }
 
 function undo(given: Given, request: Partial<UndoRequest> = {}): () => Plan | Refusal {
@@ -94,36 +88,10 @@ function undo(given: Given, request: Partial<UndoRequest> = {}): () => Plan | Re
     planUndo(history, facts, policy, { kind: 'undo', run: 5, to: 'r3', reason: 'undo', ...request });
 }
 
-const live: History = { releases: [vaultRelease(2, { deployment: 'live' })], quarantine: [] };
-const ready = (...migrations: readonly MigrationFacts[]): Facts =>
-  seen({
-    web: web({ live: 'r2' }),
-    vault: database({
-      applied: ['0016', '0017'],
-      pending: migrations.map(({ version }) => version),
-      migrations,
-    }),
-    desktop: desktop({
-      offered: '1.0.0',
-      versions: { '1.0.0': { status: 'offered', commit: good } },
-      atCommit: '1.1.0',
-      standby: null,
-    }),
-  });
 const pending = vaultRelease(3, { deployment: 'pending' });
 
-function release(given: Given, request: Partial<ReleaseRequest> = {}): () => Plan | Refusal {
-  const { history = live, facts = ready(migration('0018')), policy = vaultPolicy() } = given;
-  return () =>
-    planRelease(history, facts, policy, {
-      kind: 'release',
-      release: pending,
-      changed: ['web', 'vault', 'desktop'],
-      quarantinedAncestors: [],
-      phase: 'whole',
-      reason: 'release',
-      ...request,
-    });
+function release(given: Partial<Given>, request: Partial<ReleaseRequest> = {}): () => Plan | Refusal {
+  return () => answerRelease({ facts: beforeMigrations(migration('0018')), ...given }, request);
 }
 
 const rewriting = (changes: Partial<MigrationFacts>, ...others: readonly MigrationFacts[]): Facts =>
@@ -208,12 +176,20 @@ describe('the whole plan of an undo', () => {
 
 describe('the whole plan of a release', () => {
   whole('that expands', release({}));
-  whole('that contracts', release({ facts: ready(migration('0018', { ...breaksOldCode, ...runsBefore })) }));
+  whole(
+    'that contracts',
+    release({ facts: beforeMigrations(migration('0018', { ...breaksOldCode, ...runsBefore })) }),
+  );
   whole(
     'that expands, and contracts later',
-    release({ facts: ready(migration('0018'), migration('0019', { ...breaksOldCode, ...runsBefore })) }),
+    release({
+      facts: beforeMigrations(migration('0018'), migration('0019', { ...breaksOldCode, ...runsBefore })),
+    }),
   );
-  whole('that changes both while requests wait', release({ facts: ready(migration('0018', breaksOldCode)) }));
+  whole(
+    'that changes both while requests wait',
+    release({ facts: beforeMigrations(migration('0018', breaksOldCode)) }),
+  );
   whole(
     'that publishes during the watch, approved',
     release({ policy: vaultPolicy({ desktop: 'during', approvals: ['release'] }) }),
@@ -222,20 +198,20 @@ describe('the whole plan of a release', () => {
   whole('of the database alone', release({}, { changed: ['vault'] }));
   whole(
     'with nothing new for the desktop',
-    release({ facts: seen({ ...ready().surfaces, desktop: desktop() }) }),
+    release({ facts: seen({ ...beforeMigrations().surfaces, desktop: desktop() }) }),
   );
   whole('begun by the team', release({ policy: careful }, { phase: 'begin' }));
   whole(
     'finished by the team',
     release({ policy: careful }, { phase: 'finish' }),
-    release({ facts: ready() }, { phase: 'finish' }),
+    release({ facts: beforeMigrations() }, { phase: 'finish' }),
   );
   whole(
     'that only a restore takes back',
-    release({ facts: ready(migration('0018', { down: 'restore-only' })) }),
+    release({ facts: beforeMigrations(migration('0018', { down: 'restore-only' })) }),
   );
   whole('rehearsed', () =>
-    planRehearsal(live, ready(migration('0018')), vaultPolicy(), {
+    planRehearsal(beforeRelease, beforeMigrations(migration('0018')), vaultPolicy(), {
       kind: 'rehearsal',
       release: pending,
       changed: ['web', 'vault', 'desktop'],
@@ -275,12 +251,12 @@ describe('the whole refusal', () => {
   );
   whole(
     'of a release',
-    release({ facts: ready(migration('0018', { down: 'missing' })) }),
+    release({ facts: beforeMigrations(migration('0018', { down: 'missing' })) }),
     release({ facts: { surfaces: {} } }),
     release({}, { quarantinedAncestors: [bad] }),
     release({}, { changed: ['web'] }),
     release(
-      { facts: ready(migration('0018', breaksOldCode)) },
+      { facts: beforeMigrations(migration('0018', breaksOldCode)) },
       {
         changed: ['vault'],
         release: vaultRelease(3, { surfaces: { ...served, web: vaultRelease(2).surfaces.web as never } }),

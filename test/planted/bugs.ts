@@ -228,7 +228,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'the bad commit is not quarantined',
     file: records,
-    find: `if (entry !== null && read.flag('quarantine')) await store.quarantine(context.fence, entry);`,
+    find: `if (entry !== null && read.flag('quarantine')) await store.quarantine(fence, entry);`,
     replace: ``,
   },
   {

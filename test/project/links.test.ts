@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { createEvidenceFolder } from '../../src/app/evidence-folder.ts';
 import { systemRuntime } from '../../src/app/system-runtime.ts';
 import { rememberConfiguration } from '../../src/config/last-released.ts';
@@ -24,9 +25,11 @@ import { StateFile } from '../../src/gateway/state.ts';
 import { copyWhole, digest, linkOrCopy, writeWhole } from '../../src/providers/feed/files.ts';
 import { writeJson } from '../../src/providers/server/files.ts';
 import { flip } from '../../src/providers/server/symlink-switch.ts';
+import { encrypt } from '../../src/providers/sqlite/age-files.ts';
 import { copyFileDurably, writeFileDurably } from '../../src/providers/sqlite/files.ts';
 
 const swaps = 10_000;
+const recipient = await identityToRecipient(await generateX25519Identity());
 const untouched = 'untouched';
 
 interface Place {
@@ -72,7 +75,15 @@ const writings: readonly Writing[] = [
   {
     name: 'the second copy of a backup',
     links: ['b1.db.partial', 'b1.db'],
-    write: ({ inside, source }) => copyFileDurably(source, join(inside, 'b1.db')),
+    write: async ({ inside, source }) => await copyFileDurably(source, join(inside, 'b1.db')),
+  },
+  {
+    name: 'the second copy of a backup, encrypted',
+    links: ['b1.db.age.partial'],
+    write: async ({ inside, source }) => {
+      const from = { file: source };
+      await encrypt({ from, to: join(inside, 'b1.db.age.partial'), recipient });
+    },
   },
   {
     name: 'the lists of a feed, and what stands by',

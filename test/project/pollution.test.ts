@@ -23,7 +23,7 @@ import { openSqliteStore } from '../../src/store/open.ts';
 import { Input } from '../../src/surfaces/input.ts';
 import type { ProviderEnvironment } from '../../src/surfaces/provider.port.ts';
 import type { WorkContext } from '../../src/surfaces/surface.port.ts';
-import { contractPlan } from '../../src/testing/store-contract.ts';
+import { contractPlan } from '../../src/testing/store-harness.ts';
 
 const sting = '{"polluted":true,"toString":"polluted","name":"polluted"}';
 const stings: readonly string[] = [

@@ -6,7 +6,7 @@ import { Session } from '../../src/engine/session.ts';
 import { openSqliteStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import type { ActionHandler } from '../../src/surfaces/surface.port.ts';
-import { contractRelease } from '../../src/testing/store-contract.ts';
+import { contractRelease } from '../../src/testing/store-harness.ts';
 import { releasePlan, rollbackPlan } from '../engine/toy.ts';
 import { acknowledging, countingRuntime } from './acknowledged.ts';
 

@@ -8,7 +8,7 @@ import { isUnshipError } from '../../src/domain/errors.ts';
 import { type Keeping, plainKeeping } from '../../src/store/keeping.ts';
 import { openSqliteStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/store.port.ts';
-import { contractPlan } from '../../src/testing/store-contract.ts';
+import { contractPlan } from '../../src/testing/store-harness.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
 
 const positions = 1000;

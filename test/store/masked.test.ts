@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Masker } from '../../src/cli/output/mask.ts';
 import { plainKeeping } from '../../src/store/keeping.ts';
 import { openSqliteStore } from '../../src/store/open.ts';
-import { contractPlan, contractRelease } from '../../src/testing/store-contract.ts';
+import { contractPlan, contractRelease } from '../../src/testing/store-harness.ts';
 import { findLeak, formsOf } from '../support/leaks.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
 

@@ -13,12 +13,8 @@ import { openSqliteStore } from '../../src/store/open.ts';
 import { stateMigrations, type Tables } from '../../src/store/schema.ts';
 import { SqlStore } from '../../src/store/sql-store.ts';
 import type { Store } from '../../src/store/store.port.ts';
-import {
-  contractPlan,
-  contractRelease,
-  type StoreHarness,
-  storeContract,
-} from '../../src/testing/store-contract.ts';
+import { storeContract } from '../../src/testing/store-contract.ts';
+import { contractPlan, contractRelease, type StoreHarness } from '../../src/testing/store-harness.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
 
 class SqliteHarness implements StoreHarness {

@@ -104,7 +104,8 @@ async function copyContent(answers: BatchReader, size: number, file: FileHandle)
   let start = '';
   for await (const chunk of answers.bytes(size)) {
     if (start.length < 64) start += chunk.toString('latin1', 0, 64);
-    await file.write(chunk);
+    // Not `write`, which may take only a part of it and say so to nobody.
+    await file.writeFile(chunk);
   }
   await answers.line();
   return placeholders.find(([text]) => start.startsWith(text))?.[1] ?? null;

@@ -200,10 +200,14 @@ function megabytes(bytes: number): number {
   return Math.floor(bytes / 1024 / 1024);
 }
 
-/** What a killed attempt at the same release left. */
+/**
+ * What killed attempts left, at this release or another: whoever builds holds the lease, so that nobody else's is
+ * worth anything. Of a release that may never be tried again nobody else would clear it away.
+ */
 async function removeUnfinished(layout: Layout, name: string): Promise<void> {
+  await rm(layout.home, { recursive: true, force: true });
   for (const found of await readdir(layout.releases)) {
-    const unfinished = found.startsWith(`.staging-${name}-`) || found.startsWith(`.removing-${name}-`);
+    const unfinished = found.startsWith('.staging-') || found.startsWith('.removing-');
     if (unfinished || found === name) {
       await rm(join(layout.releases, found), { recursive: true, force: true });
     }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as Chunks } from 'node:stream/web';
@@ -12,8 +13,9 @@ function read(file: string): Bytes {
   return Readable.toWeb(createReadStream(file, { highWaterMark: 1 << 20 })) as Bytes;
 }
 
-/** Private from its first byte on; what it holds is hashed as it goes by. */
+/** Private from its first byte on, never through a link that lies there; what it holds is hashed as it goes by. */
 async function write(bytes: Bytes, file: string): Promise<Written> {
+  await rm(file, { force: true });
   const hash = createHash('sha256');
   let size = 0;
   await pipeline(
@@ -25,7 +27,7 @@ async function write(bytes: Bytes, file: string): Promise<Written> {
         yield chunk;
       }
     },
-    createWriteStream(file, { mode: 0o600 }),
+    createWriteStream(file, { flags: 'wx', mode: 0o600 }),
   );
   return { sha256: hash.digest('hex'), bytes: size };
 }

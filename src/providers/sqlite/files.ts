@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
-  copyFileSync,
   createReadStream,
   existsSync,
   fsyncSync,
@@ -12,8 +11,9 @@ import {
   renameSync,
   rmSync,
   statfsSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
+import { copyFile, open, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { UnshipError } from '../../domain/errors.ts';
 
@@ -43,19 +43,35 @@ export function writeFileDurably(file: string, text: string): void {
   rmSync(temporary, { force: true });
   const descriptor = openSync(temporary, 'wx', 0o600);
   try {
-    writeSync(descriptor, text);
+    // Written to its end, or an error: a single write may take only a part.
+    writeFileSync(descriptor, text);
   } finally {
     closeSync(descriptor);
   }
   publishFile(temporary, file);
 }
 
-/** A copy that gets its name when it is whole; a link in its place is not written through. */
-export function copyFileDurably(from: string, to: string): void {
+/**
+ * A copy that gets its name when it is whole; a link in its place is not written through. Not synchronous, for to
+ * sync a gigabyte elsewhere may take longer than a lease lives without a sign of life.
+ */
+export async function copyFileDurably(from: string, to: string): Promise<void> {
   const temporary = `${to}.partial`;
-  rmSync(temporary, { force: true });
-  copyFileSync(from, temporary, constants.COPYFILE_EXCL);
-  publishFile(temporary, to);
+  await rm(temporary, { force: true });
+  await copyFile(from, temporary, constants.COPYFILE_EXCL);
+  await publishCopy(temporary, to);
+}
+
+/** As `publishFile`, for what has just been written and may be large. */
+export async function publishCopy(from: string, to: string): Promise<void> {
+  const copy = await open(from, 'r');
+  try {
+    await copy.sync();
+  } finally {
+    await copy.close();
+  }
+  renameSync(from, to);
+  syncFile(dirname(to));
 }
 
 /** Undefined when it isn't there or is no JSON: it was never completed, or somebody else wrote it. */

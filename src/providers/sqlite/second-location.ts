@@ -5,7 +5,14 @@ import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import type { LookContext } from '../../surfaces/surface.port.ts';
 import { type BackupRecord, requireIntact, sealed, soundRecord } from './backup-record.ts';
 import type { Core } from './core.ts';
-import { ensureFolder, publishFile, requireSpace, sha256OfFile, writeFileDurably } from './files.ts';
+import {
+  copyFileDurably,
+  ensureFolder,
+  publishCopy,
+  requireSpace,
+  sha256OfFile,
+  writeFileDurably,
+} from './files.ts';
 import { longWork } from './long-work.ts';
 
 /** The second location: where a backup is when the disk of this machine is not. */
@@ -27,7 +34,7 @@ async function encryptTo(
   to: string,
 ) {
   const written = await longWork(context.signal, 'encrypt', { from, to: `${to}.partial`, recipient });
-  publishFile(`${to}.partial`, to);
+  await publishCopy(`${to}.partial`, to);
   await requireWritten(context, to, written.sha256);
   return written;
 }
@@ -52,8 +59,7 @@ export async function keepElsewhere(
   ];
   const recipient = core.encryptTo;
   if (recipient === undefined) {
-    await copyFile(file, `${copy}.partial`);
-    publishFile(`${copy}.partial`, copy);
+    await copyFileDurably(file, copy);
     await requireWritten(context, copy, unsealed.sha256);
     const record = sealed(core, unsealed);
     writeFileDurably(about, JSON.stringify(record, null, 1));

@@ -151,17 +151,24 @@ describe('server provider', () => {
     assert.deepEqual(releases(), []);
   });
 
-  it('removes what a killed attempt left and builds anew', async () => {
+  it('removes what killed attempts left, also of other releases, and builds anew', async () => {
     const web = make();
     const target = world.target('r1', 'one');
     const name = `r1-${target.commit.slice(0, 7)}`;
-    for (const leftover of [`.staging-${name}-dead`, name]) {
+    for (const leftover of [
+      `.staging-${name}-dead`,
+      '.staging-r9-aaaaaaa-dead',
+      '.removing-r8-bbbbbbb-dead',
+      name,
+    ]) {
       world.write(join('../state/releases', leftover, 'tree/half.txt'), 'half');
     }
+    world.write('../state/home/r9/home/.npmrc', 'half');
     assert.equal((await web.observe(work(1), [])).live, null);
     await web.stage(work(1), target);
     assert.deepEqual(releases(), [name]);
     assert.equal(existsSync(join(world.state, 'releases', name, 'tree/half.txt')), false);
+    assert.equal(existsSync(join(world.state, 'home/r9')), false);
   });
 
   it('checks for disk space before it begins', async () => {
