@@ -224,13 +224,12 @@ export class RunningApplication implements Application {
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
     const { afterRun } = await load.incident();
     await afterRun(this.#parts, plan, result);
-    const automatic = this.#parts.definition.guard?.onUnhealthy === 'rollback';
-    if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy' || !automatic) return result;
-    const back = await this.planRollback({ countRisk: true });
-    // Losing data is never a policy's decision.
-    if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return result;
-    // Nor is bringing a known weakness back.
-    if (back.securityFixesLost !== undefined) return result;
+    if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy') return result;
+    const back = await this.#policyRollback();
+    if (back === undefined) {
+      await (await load.unfollowed()).markFollowed(this.#parts, result.run);
+      return result;
+    }
     options.onEvent({
       type: 'note',
       run: result.run,
@@ -238,6 +237,16 @@ export class RunningApplication implements Application {
     });
     const rolledBack = await this.execute(back, { ...options, reason: result.error.happened });
     return { ...rolledBack, error: result.error, notDone: [...rolledBack.notDone] };
+  }
+
+  /** What takes an unhealthy release back without asking; undefined where a person has to decide. */
+  async #policyRollback(): Promise<Plan | undefined> {
+    if (this.#parts.definition.guard?.onUnhealthy !== 'rollback') return undefined;
+    const back = await this.planRollback({ countRisk: true });
+    // Losing data is never a policy's decision.
+    if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return undefined;
+    // Nor is bringing a known weakness back.
+    return back.securityFixesLost === undefined ? back : undefined;
   }
 
   async resume(run: number | undefined, options: RunOptions): Promise<RunResult> {
@@ -283,6 +292,8 @@ export class RunningApplication implements Application {
       if (held) continue;
       results.push(await this.#goOn(run, options, true));
     }
+    const left = await (await load.unfollowed()).unfollowedRelease(this.#parts);
+    if (left !== undefined) results.push(await this.#follow(left.plan, left.result, options));
     return results;
   }
 
