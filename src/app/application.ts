@@ -24,6 +24,7 @@ import type {
 } from '../domain/report.ts';
 import { endedStatuses, type RunSummary } from '../domain/run.ts';
 import type { DirectRequest } from './direct-plans.ts';
+import type { DueWork } from './due-runs.ts';
 import { rollbackPlan, undoPlan } from './going-back.ts';
 import { load } from './loaded-when-needed.ts';
 import type { Parts } from './parts.ts';
@@ -162,13 +163,12 @@ export class RunningApplication implements Application {
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
     const { afterRun } = await load.incident();
     await afterRun(this.#parts, plan, result);
-    const automatic = this.#parts.definition.guard?.onUnhealthy === 'rollback';
-    if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy' || !automatic) return result;
-    const back = await this.planRollback({ countRisk: true });
-    // Losing data is never a policy's decision.
-    if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return result;
-    // Nor is bringing a known weakness back.
-    if (back.securityFixesLost !== undefined) return result;
+    if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy') return result;
+    const back = await this.#policyRollback();
+    if (back === undefined) {
+      await (await load.unfollowed()).markFollowed(this.#parts, result.run);
+      return result;
+    }
     options.onEvent({
       type: 'note',
       run: result.run,
@@ -176,6 +176,16 @@ export class RunningApplication implements Application {
     });
     const rolledBack = await this.execute(back, { ...options, reason: result.error.happened });
     return { ...rolledBack, error: result.error, notDone: [...rolledBack.notDone] };
+  }
+
+  /** What takes an unhealthy release back without asking; undefined where a person has to decide. */
+  async #policyRollback(): Promise<Plan | undefined> {
+    if (this.#parts.definition.guard?.onUnhealthy !== 'rollback') return undefined;
+    const back = await this.planRollback({ countRisk: true });
+    // Losing data is never a policy's decision.
+    if (isRefusal(back) || back.rowsLost > 0 || back.lossUncertain) return undefined;
+    // Nor is bringing a known weakness back.
+    return back.securityFixesLost === undefined ? back : undefined;
   }
 
   async resume(run: number | undefined, options: RunOptions): Promise<RunResult> {
@@ -202,9 +212,16 @@ export class RunningApplication implements Application {
     });
   }
 
+  #dueWork(options: RunOptions): DueWork {
+    return {
+      goOn: (run) => this.#goOn(run, options, true),
+      follow: (plan, result) => this.#follow(plan, result, options),
+    };
+  }
+
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { resumeDueRuns } = await load.dueRuns();
-    const results = await resumeDueRuns(this.#parts, (run) => this.#goOn(run, options, true));
+    const results = await resumeDueRuns(this.#parts, this.#dueWork(options));
     await (await load.backupCare()).proveRestores(this.#parts, options);
     return results;
   }
@@ -351,7 +368,7 @@ export class RunningApplication implements Application {
 
   async agent(options: RunOptions): Promise<void> {
     const { runAgent } = await load.dueRuns();
-    await runAgent(this.#parts, options, (run) => this.#goOn(run, options, true));
+    await runAgent(this.#parts, options, this.#dueWork(options));
   }
 
   async close(): Promise<void> {

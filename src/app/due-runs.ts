@@ -1,17 +1,24 @@
 import type { RunOptions } from '../domain/application.ts';
 import { messageOf } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunSummary } from '../domain/run.ts';
 import { proveRestores } from './backup-care.ts';
 import type { Parts } from './parts.ts';
+import { unfollowedRelease } from './unfollowed.ts';
 
 /** How long an agent rests between two looks, in ms. */
 const restMs = 3000;
 
-type GoOn = (run: RunSummary) => Promise<RunResult>;
+/** What the application does with what is due. */
+export interface DueWork {
+  goOn(run: RunSummary): Promise<RunResult>;
+  /** What a run's end brings with it, for one whose process died in between. */
+  follow(plan: Plan, result: RunResult): Promise<RunResult>;
+}
 
 /** Goes on with the runs that wait for nobody and that no process drives, the oldest first. */
-export async function resumeDueRuns(parts: Parts, goOn: GoOn): Promise<readonly RunResult[]> {
+export async function resumeDueRuns(parts: Parts, work: DueWork): Promise<readonly RunResult[]> {
   const { store, runtime, isOwnerAlive } = parts;
   const results: RunResult[] = [];
   for (const run of (await store.runs(50)).toReversed()) {
@@ -20,18 +27,20 @@ export async function resumeDueRuns(parts: Parts, goOn: GoOn): Promise<readonly 
     const held =
       holder !== undefined && holder.expiresAt > runtime.clock.now() && isOwnerAlive(holder.owner) !== false;
     if (held) continue;
-    results.push(await goOn(run));
+    results.push(await work.goOn(run));
   }
+  const left = await unfollowedRelease(parts);
+  if (left !== undefined) results.push(await work.follow(left.plan, left.result));
   return results;
 }
 
 /** Goes on with what is due, every few seconds, until it is told to end; it may be killed at any time. */
-export async function runAgent(parts: Parts, options: RunOptions, goOn: GoOn): Promise<void> {
+export async function runAgent(parts: Parts, options: RunOptions, work: DueWork): Promise<void> {
   const { clock } = parts.runtime;
   const tell = (error: unknown): void => options.onEvent({ type: 'note', run: null, text: messageOf(error) });
   let proving: Promise<void> | undefined;
   while (!options.signal.aborted) {
-    await resumeDueRuns(parts, goOn).catch(tell);
+    await resumeDueRuns(parts, work).catch(tell);
     // Beside it: a run that nobody drives does not wait for a test restore.
     proving ??= proveRestores(parts, options)
       .catch(tell)

@@ -22,6 +22,7 @@ export const load: {
   readonly releasing: () => Promise<typeof import('./releasing.ts')>;
   readonly reports: () => Promise<typeof import('./reports.ts')>;
   readonly standby: () => Promise<typeof import('./standby.ts')>;
+  readonly unfollowed: () => Promise<typeof import('./unfollowed.ts')>;
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
   adopt: once(() => import('./adopt.ts')),
@@ -34,5 +35,6 @@ export const load: {
   releasing: once(() => import('./releasing.ts')),
   reports: once(() => import('./reports.ts')),
   standby: once(() => import('./standby.ts')),
+  unfollowed: once(() => import('./unfollowed.ts')),
   watch: once(() => import('./watch.ts')),
 };

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { faultKinds } from './faults.ts';
+import { simulateKills } from './kill-points/tell.ts';
 import { preload } from './preload.ts';
 import type { Tally } from './schedules.ts';
 import { runSideBySide } from './side-by-side.ts';
@@ -8,13 +9,17 @@ import { Story } from './story.ts';
 
 /**
  * `npm run simulate -- [--from SEED] [--schedules N] [--workers N]` runs schedules and tells what was wrong in which;
- * `npm run simulate -- --seed SEED` tells the story of one.
+ * `npm run simulate -- --seed SEED` tells the story of one. `npm run simulate -- --kills singles|pairs|triples` kills
+ * twelve kinds of plans everywhere instead.
  */
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     from: { type: 'string', default: '1' },
     schedules: { type: 'string', default: '1000' },
+    kills: { type: 'string' },
+    shape: { type: 'string' },
+    points: { type: 'string' },
     workers: { type: 'string', default: String(availableParallelism()) },
   },
 });
@@ -52,8 +57,15 @@ async function runMany(from: number, schedules: number, workers: number): Promis
   return tally.violations.length === 0;
 }
 
-const isWell =
-  values.seed === undefined
-    ? await runMany(Number(values.from), Number(values.schedules), Number(values.workers))
-    : await tellOne(Number(values.seed));
-process.exitCode = isWell ? 0 : 1;
+async function runAsked(): Promise<boolean> {
+  const { kills, seed, from, schedules, shape, points } = values;
+  const workers = Number(values.workers);
+  if (kills !== undefined) {
+    const asked = { ...(shape === undefined ? {} : { shape }), ...(points === undefined ? {} : { points }) };
+    return await simulateKills(kills, { workers, ...asked });
+  }
+  if (seed !== undefined) return await tellOne(Number(seed));
+  return await runMany(Number(from), Number(schedules), workers);
+}
+
+process.exitCode = (await runAsked()) ? 0 : 1;

@@ -24,6 +24,8 @@ export class Network {
   #downUntil = 0;
   /** Somebody was told how things were, not how they are: nobody can know better. */
   lied = false;
+  /** Told of every order as it leaves its sender; where it answers a promise, the order is on its way until then. */
+  onSent: (process: SimulatedProcess) => Promise<void> | undefined = () => undefined;
 
   /** `looking` is told before each effect; what it answers is told after it. */
   constructor(time: VirtualTime, faults: Faults, random: Random, looking: () => () => void) {
@@ -59,7 +61,8 @@ export class Network {
       looked();
       return answer;
     };
-    const result = await this.#call(process, signal, watched, undefined, mayPretend.has(name));
+    const onItsWay = this.onSent(process);
+    const result = await this.#call(process, signal, watched, undefined, mayPretend.has(name), onItsWay);
     faults.point(`${name}.after`);
     await process.gate();
     return result;
@@ -71,9 +74,10 @@ export class Network {
     work: () => T,
     question: string | undefined,
     mayPretend = false,
+    onItsWay: Promise<void> | undefined = undefined,
   ): Promise<T> {
     const { clock } = process.runtime;
-    await process.gate();
+    if (onItsWay === undefined) await process.gate();
     signal.throwIfAborted();
     if (!this.#faults.over && this.#time.now() < this.#downUntil) {
       await clock.sleep(this.#random.between(1, 20), signal);
@@ -88,6 +92,7 @@ export class Network {
     await this.#time.sleep(
       isLateOnItsWay ? this.#random.between(1_000, 90_000) : this.#random.between(1, 20),
     );
+    if (onItsWay !== undefined) await onItsWay;
     const before = question === undefined ? undefined : this.#earlier.get(question);
     // It is not one call's: for a while nobody gets through.
     if (fault === 'connection-killed') this.#downUntil = this.#time.now() + this.#random.between(100, 60_000);

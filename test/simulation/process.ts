@@ -23,7 +23,7 @@ export class SimulatedProcess {
   constructor(
     time: VirtualTime,
     owner: LeaseOwner,
-    chance: { readonly faults: Faults; readonly random: Random; kill(): void },
+    chance: { readonly faults: Faults; readonly random: Random; kill(): void; passed(point: string): void },
   ) {
     this.#time = time;
     this.owner = owner;
@@ -46,6 +46,7 @@ export class SimulatedProcess {
       },
       faults: {
         point: (name) => {
+          if (this.#alive) chance.passed(name);
           if (!this.#alive) throw new Killed();
           const before = name.endsWith('.before');
           const fault = chance.faults.at('point', (kind) =>

@@ -91,7 +91,8 @@ export class World {
   readonly processes: SimulatedProcess[] = [];
   readonly definition: EnvironmentDefinition;
   readonly monitor: Monitor;
-  #ids = 0;
+  /** Told of each place where a process has an effect or writes down what it does; it may kill it there. */
+  onPoint: (process: SimulatedProcess, point: string) => void = () => {};
   #ended = false;
 
   constructor(random: Random, planned: readonly PlannedFault[], definition: EnvironmentDefinition) {
@@ -177,6 +178,7 @@ export class World {
       faults: this.faults,
       random: this.random,
       kill: () => this.kill(process),
+      passed: (point) => this.onPoint(process, point),
     });
     this.processes.push(process);
     return { process, application: new RunningApplication(this.#parts(process, command)) };
@@ -342,8 +344,8 @@ export class World {
       }
       orphanedSince = undefined;
       if (!this.#answers()) continue;
-      this.#ids += 1;
-      const entry = { id: this.#ids, body: `Entry ${this.#ids}` };
+      const id = this.acknowledged.length + 1;
+      const entry = { id, body: `Entry ${id}` };
       this.database.rows.set(entry.id, entry.body);
       this.acknowledged.push(entry);
     }

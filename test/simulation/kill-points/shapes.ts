@@ -1,0 +1,134 @@
+import type { EnvironmentDefinition, GuardDefinition } from '../../../src/domain/definition.ts';
+import type { Migration } from '../database.ts';
+import type { PlannedFault } from '../faults.ts';
+import { commitHash, standbyVersion, World } from '../world.ts';
+import { Steady } from './continued.ts';
+import type { Person } from './person.ts';
+
+type Act = (person: Person) => Promise<void>;
+
+/** One kind of plan, with the world that makes it so. */
+export interface Shape {
+  readonly name: string;
+  readonly guard?: GuardDefinition;
+  readonly approvals?: EnvironmentDefinition['approvals'];
+  /** Of the release that follows the good one. */
+  readonly migrations?: readonly Omit<Migration, 'version'>[];
+  /** Its checks fail. */
+  readonly isBad?: boolean;
+  readonly hasStandby?: boolean;
+  /** What goes wrong by itself while `act` happens, each time at the same place. */
+  readonly planned?: readonly PlannedFault[];
+  /** What has happened before; nobody is killed in it. */
+  readonly before?: Act;
+  /** What is done, and killed. */
+  readonly act: Act;
+  /** What people do first when they come back to it, where it is not done yet; true when they did it. */
+  readonly first?: (person: Person) => Promise<boolean>;
+  /** How it may end as well, where what makes it another shape came too late. */
+  readonly otherwise?: Act;
+}
+
+const expanding = { oldCodeRuns: true, newCodeRuns: false, rewrites: false, down: 'written' } as const;
+const contracting = { oldCodeRuns: false, newCodeRuns: true, rewrites: false, down: 'written' } as const;
+const breaking = { oldCodeRuns: false, newCodeRuns: false, rewrites: true, down: 'written' } as const;
+const restoreOnly = { ...breaking, down: 'restore-only' } as const;
+
+const release: Act = (person) => person.release();
+const rollback: Act = (person) => person.rollback();
+
+/** People write for a while with what was released, so that going back has something to lose. */
+const releaseAndUse: Act = async (person) => {
+  await person.release();
+  await person.world.time.sleep(5_000);
+};
+
+/** So long after the beginning of a release somebody wants it back: while it is watched, with everything done. */
+const cancelAfterMs = 1_500;
+
+const cancelled: Act = async (person) => {
+  const { world } = person;
+  const releasing = person.release();
+  await world.time.sleep(cancelAfterMs);
+  if (!person.isInterrupted) await cancelUnlessAsked(person);
+  await releasing;
+};
+
+function isCancelAsked({ world }: Person): boolean {
+  return world.disk.content.signals.some(({ name }) => name === 'cancel');
+}
+
+/** Whoever was killed before the word was written down says it again. */
+async function cancelUnlessAsked(person: Person): Promise<boolean> {
+  if (isCancelAsked(person) || person.open.length === 0) return false;
+  await person.cancel();
+  return true;
+}
+
+/** What cron does of its own accord, soon enough: an unhealthy release whose end nobody saw is taken back. */
+async function letCronFollow(person: Person): Promise<boolean> {
+  const { world } = person;
+  if (world.disk.content.runs.at(-1)?.summary.status !== 'failed') return false;
+  await world.time.sleep(31_000);
+  await person.resumeDue();
+  return true;
+}
+
+export const shapes: readonly Shape[] = [
+  { name: 'release-code', act: release },
+  { name: 'release-expanding', migrations: [expanding], guard: { desktop: 'during' }, act: release },
+  { name: 'release-held', migrations: [breaking], act: release },
+  { name: 'release-contracting', migrations: [expanding, contracting], act: release },
+  { name: 'release-approved', approvals: ['release'], act: release },
+  {
+    name: 'release-unhealthy',
+    migrations: [expanding],
+    isBad: true,
+    guard: { onUnhealthy: 'rollback' },
+    act: release,
+    first: letCronFollow,
+  },
+  {
+    name: 'release-cancelled',
+    migrations: [breaking],
+    act: cancelled,
+    first: cancelUnlessAsked,
+    otherwise: release,
+  },
+  { name: 'rollback-keep-schema', migrations: [expanding], before: release, act: rollback },
+  { name: 'rollback-migrate-down', migrations: [breaking], before: releaseAndUse, act: rollback },
+  { name: 'rollback-restore', migrations: [restoreOnly], before: releaseAndUse, act: rollback },
+  { name: 'rollback-standby', approvals: ['rollback'], hasStandby: true, before: release, act: rollback },
+  {
+    name: 'undo',
+    migrations: [breaking],
+    before: async (person) => {
+      await releaseAndUse(person);
+      await person.rollback();
+    },
+    act: (person) => person.undo(),
+  },
+];
+
+/** The world in which a shape begins: the good release is live, the other one waits to be released. */
+export function worldOf({ guard, approvals, migrations = [], isBad = false, hasStandby }: Shape): World {
+  const definition = {
+    surfaces: {},
+    guard: { bake: '4s', every: '1s', failures: 2, desktop: 'after', onUnhealthy: 'page', ...guard },
+    approvals: approvals ?? [],
+  } as EnvironmentDefinition;
+  const world = new World(new Steady(1), [], definition);
+  const good = { hash: commitHash(1), parents: [], versions: ['0001'], desktop: '1.0.0', isBad: false };
+  world.begin(good);
+  const added = migrations.map((migration, index) => ({ ...migration, version: `000${index + 2}` }));
+  for (const migration of added) world.migrations.set(migration.version, migration);
+  world.addCommit({
+    hash: commitHash(2),
+    parents: [good.hash],
+    versions: ['0001', ...added.map(({ version }) => version)],
+    desktop: '1.1.0',
+    isBad,
+  });
+  if (hasStandby === true) world.desktop.standby = { version: standbyVersion, commit: good.hash };
+  return world;
+}
