@@ -8,6 +8,7 @@ import type {
 } from '../domain/application.ts';
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
+import { unfinishedOf } from '../domain/planner/leaving.ts';
 import type { Before } from '../domain/planner/request.ts';
 import { planRollback, planUndo, unknownRelease } from '../domain/planner/rollback.ts';
 import { refusalError } from '../domain/refusal-error.ts';
@@ -116,7 +117,9 @@ export class RunningApplication implements Application {
       const history = await store.planningHistory(request.to);
       const { to } = request;
       if (to !== undefined && findRelease(history, to) === undefined) return unknownRelease(to);
-      const releases = releasesInQuestion(history, request.to, request.only);
+      // A part of the application goes back from what is live: it ends no run for the whole of it.
+      const unfinished = request.only === undefined ? unfinishedOf(await store.unendedRuns()) : undefined;
+      const releases = releasesInQuestion(history, request.to, request.only, unfinished);
       const query = { releases, countRisk: request.countRisk };
       const { facts, failures } = await observe(surfaces, query, runtime);
       const plan = planRollback(history, facts, policy, {
@@ -126,6 +129,7 @@ export class RunningApplication implements Application {
         ...(request.to === undefined ? {} : { to: request.to }),
         ...(request.only === undefined ? {} : { only: request.only }),
         ...(request.strategy === undefined ? {} : { strategy: request.strategy }),
+        ...(unfinished === undefined ? {} : { unfinished }),
       });
       return isRefusal(plan) ? explainFailures(plan, failures) : plan;
     };
@@ -265,22 +269,18 @@ export class RunningApplication implements Application {
   }
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
+    await (await load.upkeep()).keepUp(this.#parts, options);
     const results = await this.#resumeDueRuns(options);
     await (await load.backupCare()).proveRestores(this.#parts, options);
     return results;
   }
 
   async #resumeDueRuns(options: RunOptions): Promise<readonly RunResult[]> {
-    const { store, runtime, isOwnerAlive } = this.#parts;
+    const { store } = this.#parts;
     const results: RunResult[] = [];
     for (const run of (await store.runs(50)).toReversed()) {
       if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
-      const holder = await store.lease();
-      const held =
-        holder !== undefined &&
-        holder.expiresAt > runtime.clock.now() &&
-        isOwnerAlive(holder.owner) !== false;
-      if (held) continue;
+      if (await this.#runs.isHeld(await store.lease(), options)) continue;
       results.push(await this.#goOn(run, options, true));
     }
     return results;
@@ -432,8 +432,10 @@ export class RunningApplication implements Application {
     const { proveRestores } = await load.backupCare();
     const tell = (error: unknown): void =>
       options.onEvent({ type: 'note', run: null, text: messageOf(error) });
+    const { keepUp } = await load.upkeep();
     let proving: Promise<void> | undefined;
     while (!options.signal.aborted) {
+      await keepUp(this.#parts, options).catch(tell);
       await this.#resumeDueRuns(options).catch(tell);
       // Beside it: a run that nobody drives does not wait for a test restore.
       proving ??= proveRestores(this.#parts, options)

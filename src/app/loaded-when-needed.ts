@@ -21,6 +21,7 @@ export const load: {
   readonly releasing: () => Promise<typeof import('./releasing.ts')>;
   readonly reports: () => Promise<typeof import('./reports.ts')>;
   readonly standby: () => Promise<typeof import('./standby.ts')>;
+  readonly upkeep: () => Promise<typeof import('./upkeep.ts')>;
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
   adopt: once(() => import('./adopt.ts')),
@@ -32,5 +33,6 @@ export const load: {
   releasing: once(() => import('./releasing.ts')),
   reports: once(() => import('./reports.ts')),
   standby: once(() => import('./standby.ts')),
+  upkeep: once(() => import('./upkeep.ts')),
   watch: once(() => import('./watch.ts')),
 };

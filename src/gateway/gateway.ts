@@ -62,7 +62,9 @@ export class Gateway {
    * being started again (after a reboot), requests wait for it.
    */
   async open(listen: Listen | null | undefined): Promise<void> {
-    const { weights, listen: before } = this.#state.current;
+    const { weights, listen: before } = await this.#state.update((state) =>
+      state.stopped === true ? { ...state, stopped: false } : state,
+    );
     this.#traffic.hold();
     this.#traffic.route(weights);
     const wanted = listen === undefined ? before : listen;
@@ -154,7 +156,8 @@ export class Gateway {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
       // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+      const isLeft = next !== state && next.hold !== null;
+      return { ...next, stopped: true, hold: isLeft ? leftBehind(next.hold) : next.hold };
     });
     if (listen !== undefined) await this.#listener.listen(listen);
     const unit = this.#supervisor.unit(spec.release);

@@ -22,6 +22,7 @@ import {
 import { regressionOf, regressionWarnings, securityFixesLost } from '../security-fix.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
+import { currentRelease, releaseToLeave } from './leaving.ts';
 import {
   decideOrder,
   explainOrder,
@@ -34,14 +35,6 @@ import type { Before, Policy, RollbackRequest, UndoRequest } from './request.ts'
 import { collectMoves, type Moves, schemaLabel } from './rollback-moves.ts';
 
 export { schemaLabel } from './rollback-moves.ts';
-
-/** The release that is to be taken back: the live one, or a newer one that did not get that far. */
-export function currentRelease(history: History): Release | undefined {
-  const live = liveRelease(history);
-  const pending = history.releases.find((release) => release.deployment === 'pending');
-  if (pending === undefined) return live;
-  return live === undefined || releaseNumber(pending.id) > releaseNumber(live.id) ? pending : live;
-}
 
 /** The quarantine of any commit that the release is made of. */
 function quarantineOf(history: History, release: Release): QuarantinedCommit | undefined {
@@ -94,8 +87,9 @@ function chooseTarget(history: History, from: Release, request: RollbackRequest)
   }
   const live = liveRelease(history);
   // Taking a half-finished release back means what serves now, proven or not, as long as it is not known to be bad.
+  // The same for one that is taken back half-way.
   const stands = live !== undefined && live.health !== 'bad' && quarantineOf(history, live) === undefined;
-  if (from.deployment === 'pending' && stands) return live;
+  if (from.id !== live?.id && stands) return live;
   const isBackAt = alreadyBackAt(history, from, request.only);
   if (isBackAt !== undefined) {
     return refuse(
@@ -382,7 +376,9 @@ export function planRollback(
   policy: Policy,
   request: RollbackRequest,
 ): Plan | Refusal {
-  const from = currentRelease(history);
+  // Who names the release that was being left does not want to be rid of it.
+  const isNamed = request.to !== undefined && request.to === request.unfinished?.leaving;
+  const from = releaseToLeave(history, isNamed ? undefined : request.unfinished);
   if (from === undefined)
     return refuse('not-live', 'nothing is released here', ['a live release'], 'unship init');
   const to = chooseTarget(history, from, request);
