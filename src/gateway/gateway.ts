@@ -156,8 +156,7 @@ export class Gateway {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
       // Whoever began the hold can't end it any more, and nobody else need know of it.
-      const isLeft = next !== state && next.hold !== null;
-      return { ...next, stopped: true, hold: isLeft ? leftBehind(next.hold) : next.hold };
+      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
     });
     if (listen !== undefined) await this.#listener.listen(listen);
     const unit = this.#supervisor.unit(spec.release);
@@ -309,7 +308,8 @@ export class Gateway {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
       // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+      const hold = next === state || next.hold === null ? next.hold : leftBehind(next.hold);
+      return { ...next, hold, stopped: true };
     });
     this.#listener.close();
     if (stopReleases) await this.stopReleases();
