@@ -214,6 +214,7 @@ export class RunningApplication implements Application {
 
   #dueWork(options: RunOptions): DueWork {
     return {
+      isHeld: (holder) => this.#runs.isHeld(holder, options),
       goOn: (run) => this.#goOn(run, options, true),
       follow: (plan, result) => this.#follow(plan, result, options),
     };
@@ -221,6 +222,7 @@ export class RunningApplication implements Application {
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { resumeDueRuns } = await load.dueRuns();
+    await (await load.upkeep()).keepUp(this.#parts, options);
     const results = await resumeDueRuns(this.#parts, this.#dueWork(options));
     await (await load.backupCare()).proveRestores(this.#parts, options);
     return results;

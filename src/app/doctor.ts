@@ -172,7 +172,9 @@ function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] 
       seen.live === null
         ? 'nothing serves'
         : `${seen.live} serves; ${ready.filter((item) => item === 'warm').length} warm, ${ready.filter((item) => item === 'on-disk').length} on disk`;
-    return [{ level: seen.live === null ? 'warn' : 'ok', subject: surface, text }];
+    return seen.live === null
+      ? [{ level: 'warn', subject: surface, text, fix: 'unship serve' }]
+      : [{ level: 'ok', subject: surface, text }];
   }
   if (seen.kind === 'desktop') {
     return seen.standby === null

@@ -3,15 +3,19 @@ import { messageOf } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunSummary } from '../domain/run.ts';
+import type { Lease } from '../store/store.port.ts';
 import { proveRestores } from './backup-care.ts';
 import type { Parts } from './parts.ts';
 import { unfollowedRelease } from './unfollowed.ts';
+import { keepUp } from './upkeep.ts';
 
 /** How long an agent rests between two looks, in ms. */
 const restMs = 3000;
 
 /** What the application does with what is due. */
 export interface DueWork {
+  /** Whether somebody drives runs now. */
+  isHeld(holder: Lease | undefined): Promise<boolean>;
   goOn(run: RunSummary): Promise<RunResult>;
   /** What a run's end brings with it, for one whose process died in between. */
   follow(plan: Plan, result: RunResult): Promise<RunResult>;
@@ -19,14 +23,11 @@ export interface DueWork {
 
 /** Goes on with the runs that wait for nobody and that no process drives, the oldest first. */
 export async function resumeDueRuns(parts: Parts, work: DueWork): Promise<readonly RunResult[]> {
-  const { store, runtime, isOwnerAlive } = parts;
+  const { store } = parts;
   const results: RunResult[] = [];
   for (const run of (await store.runs(50)).toReversed()) {
     if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
-    const holder = await store.lease();
-    const held =
-      holder !== undefined && holder.expiresAt > runtime.clock.now() && isOwnerAlive(holder.owner) !== false;
-    if (held) continue;
+    if (await work.isHeld(await store.lease())) continue;
     results.push(await work.goOn(run));
   }
   const left = await unfollowedRelease(parts);
@@ -40,6 +41,7 @@ export async function runAgent(parts: Parts, options: RunOptions, work: DueWork)
   const tell = (error: unknown): void => options.onEvent({ type: 'note', run: null, text: messageOf(error) });
   let proving: Promise<void> | undefined;
   while (!options.signal.aborted) {
+    await keepUp(parts, options).catch(tell);
     await resumeDueRuns(parts, work).catch(tell);
     // Beside it: a run that nobody drives does not wait for a test restore.
     proving ??= proveRestores(parts, options)

@@ -1,5 +1,6 @@
 import type { RollbackRequest } from '../domain/application.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
+import { unfinishedOf } from '../domain/planner/leaving.ts';
 import type { Before } from '../domain/planner/request.ts';
 import { planRollback, planUndo } from '../domain/planner/rollback.ts';
 import { unknownRelease } from '../domain/planner/rollback-target.ts';
@@ -17,7 +18,9 @@ export async function rollbackPlan(
   const history = await store.planningHistory(request.to);
   const { to } = request;
   if (to !== undefined && findRelease(history, to) === undefined) return unknownRelease(to);
-  const releases = releasesInQuestion(history, request.to, request.only);
+  // A part of the application goes back from what is live: it ends no run for the whole of it.
+  const unfinished = request.only === undefined ? unfinishedOf(await store.unendedRuns()) : undefined;
+  const releases = releasesInQuestion(history, request.to, request.only, unfinished);
   const query = { releases, countRisk: request.countRisk };
   const { facts, failures } = await observe(surfaces, query, runtime);
   const plan = planRollback(history, facts, policy, {
@@ -27,6 +30,7 @@ export async function rollbackPlan(
     ...(request.to === undefined ? {} : { to: request.to }),
     ...(request.only === undefined ? {} : { only: request.only }),
     ...(request.strategy === undefined ? {} : { strategy: request.strategy }),
+    ...(unfinished === undefined ? {} : { unfinished }),
   });
   return isRefusal(plan) ? explainFailures(plan, failures) : plan;
 }

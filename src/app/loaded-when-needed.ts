@@ -23,6 +23,7 @@ export const load: {
   readonly reports: () => Promise<typeof import('./reports.ts')>;
   readonly standby: () => Promise<typeof import('./standby.ts')>;
   readonly unfollowed: () => Promise<typeof import('./unfollowed.ts')>;
+  readonly upkeep: () => Promise<typeof import('./upkeep.ts')>;
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
   adopt: once(() => import('./adopt.ts')),
@@ -36,5 +37,6 @@ export const load: {
   reports: once(() => import('./reports.ts')),
   standby: once(() => import('./standby.ts')),
   unfollowed: once(() => import('./unfollowed.ts')),
+  upkeep: once(() => import('./upkeep.ts')),
   watch: once(() => import('./watch.ts')),
 };

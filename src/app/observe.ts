@@ -2,7 +2,7 @@ import { errorCatalogue } from '../domain/error-catalogue.ts';
 import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { Facts, SurfaceFacts } from '../domain/facts.ts';
 import type { Refusal } from '../domain/plan.ts';
-import { currentRelease } from '../domain/planner/rollback-target.ts';
+import { releaseToLeave, type Unfinished } from '../domain/planner/leaving.ts';
 import {
   findRelease,
   type History,
@@ -59,8 +59,9 @@ export function releasesInQuestion(
   history: History,
   target: ReleaseId | undefined,
   only?: readonly string[],
+  unfinished?: Unfinished,
 ): readonly Release[] {
-  const current = currentRelease(history);
+  const current = releaseToLeave(history, unfinished);
   const candidates = [
     current,
     liveRelease(history),

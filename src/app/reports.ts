@@ -1,5 +1,5 @@
 import { messageOf, UnshipError } from '../domain/errors.ts';
-import type { SurfaceFacts } from '../domain/facts.ts';
+import type { Facts, SurfaceFacts } from '../domain/facts.ts';
 import { schemaLabel } from '../domain/planner/rollback-moves.ts';
 import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
@@ -72,8 +72,14 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
         .filter((entry) => entry.fixedBy === undefined)
         .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
     ],
-    next: lostRun(damaged) ?? nextCommand(live, way, unended.length > 0 && !held),
+    next: lostRun(damaged) ?? nextCommand(live, way, unended.length > 0 && !held, isDown(live, facts)),
   };
+}
+
+/** A release is on record as live, and nobody serves it: its gateway was ended, or the machine. */
+function isDown(live: Release | undefined, facts: Facts): boolean {
+  const webs = Object.entries(facts.surfaces).filter(([name]) => live?.surfaces[name] !== undefined);
+  return webs.some(([, seen]) => seen.kind === 'web' && seen.live === null);
 }
 
 /** A run that can't go on: a rollback does without its journal, and ends it. */
@@ -94,8 +100,10 @@ function nextCommand(
   live: Release | undefined,
   way: WayBackNow | null,
   resumable: boolean,
+  down: boolean,
 ): StatusReport['next'] {
   if (resumable) return { command: 'unship resume', note: 'a run has not ended' };
+  if (down) return { command: 'unship serve', note: 'nothing serves' };
   if (live === undefined) return { command: 'unship release', note: 'nothing is released yet' };
   if (way === null || way.plan === null) return { command: 'unship doctor' };
   return live.health === 'bad'

@@ -10,9 +10,10 @@ import type { Runtime } from '../domain/runtime.ts';
 import { assertRegressionAccepted, regressionOf, securityFixesLost } from '../domain/security-fix.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
-import { Session } from '../engine/session.ts';
-import type { LeaseMode, Store } from '../store/store.port.ts';
+import type { Session } from '../engine/session.ts';
+import type { Lease, LeaseMode, Store } from '../store/store.port.ts';
 import type { Surface, WorkContext } from '../surfaces/surface.port.ts';
+import { Leases } from './leases.ts';
 import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
 import { runEventTranslator } from './run-events.ts';
@@ -72,9 +73,11 @@ async function isVisible(surface: Surface, runtime: Runtime): Promise<boolean> {
 export class Runs {
   readonly #parts: Parts;
   readonly #engine: Engine;
+  readonly #leases: Leases;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#leases = new Leases(parts);
     this.#engine = new Engine({
       store: parts.store,
       runtime: parts.runtime,
@@ -92,32 +95,6 @@ export class Runs {
     const release = await this.#parts.store.release(plan.to);
     if (release?.deployment !== 'pending') return;
     await this.#parts.store.saveRelease(fence, { ...release, deployment: 'rolled-back' });
-  }
-
-  async #session(mode: LeaseMode, plan: Plan | null): Promise<Session> {
-    const session = await this.#lease(this.#parts.store, mode, plan);
-    session.keep();
-    return session;
-  }
-
-  /** In `within`, which may be a transaction with what follows; the session is to be kept once that is committed. */
-  async #lease(within: Store, mode: LeaseMode, plan: Plan | null): Promise<Session> {
-    const { store, runtime, owner, isOwnerAlive } = this.#parts;
-    const kind = plan?.kind ?? null;
-    const request = { store, runtime, owner, mode, kind, isAlive: isOwnerAlive };
-    const answer = await Session.open(request, within);
-    if (answer.granted) return answer.session;
-    const { holder } = answer;
-    const since = Math.round((runtime.clock.now() - holder.since) / 1000);
-    const run = holder.run === null ? '' : ` (run ${holder.run})`;
-    throw new UnshipError('busy', {
-      happened: `${holder.owner.user} on ${holder.owner.host} holds ${this.#parts.request.environment} with \`${holder.owner.command}\`${run}, process ${holder.owner.pid}, for ${since} s`,
-      done: 'nothing',
-      next:
-        holder.kind === 'release'
-          ? 'wait, or unship rollback, which goes before a release'
-          : 'wait for it (unship status --watch), or --take-over if it hangs',
-    });
   }
 
   /** A rollback ends whatever is under way; everything else must not pass it by. */
@@ -184,9 +161,14 @@ export class Runs {
     return { rowsLost: ceiling, by: request.user };
   }
 
+  /** Whether somebody drives runs here now. */
+  async isHeld(holder: Lease | undefined, options: RunOptions): Promise<boolean> {
+    return await this.#leases.isHeld(holder, options);
+  }
+
   /** Work of a moment that is no run: it holds the lease while it writes. */
   async underLease<T>(work: (fence: number) => Promise<T>): Promise<T> {
-    const session = await this.#session('normal', null);
+    const session = await this.#leases.session('normal', null);
     try {
       return await work(session.fence);
     } finally {
@@ -222,7 +204,7 @@ export class Runs {
     if (fence !== null && this.#isRecent(made)) {
       const consent = await this.#consent(made, made.plan, options);
       const taken = await store.together('begin', async (state) => {
-        const session = await this.#lease(state, mode, made.plan);
+        const session = await this.#leases.take(state, mode, made.plan);
         const isAlone = session.fence === fence + 1 && (await state.unendedRuns()).length === 0;
         if (!isAlone) return { session };
         return { session, begun: await this.#begin(state, session, made, made.plan, consent, options) };
@@ -231,7 +213,7 @@ export class Runs {
       if (taken.begun !== undefined) return { session: taken.session, begun: taken.begun };
       return await this.#beginAnew(taken.session, made, options);
     }
-    return await this.#beginAnew(await this.#session(mode, made.plan), made, options);
+    return await this.#beginAnew(await this.#leases.session(mode, made.plan, options), made, options);
   }
 
   async #beginAnew(
@@ -309,7 +291,11 @@ export class Runs {
   async resume(run: RunSummary, options: RunOptions, isDue = false): Promise<RunResult> {
     const { store } = this.#parts;
     const plan = await this.#planOf(run.id);
-    const session = await this.#session(options.takeOver === true ? 'take-over' : 'normal', plan);
+    const session = await this.#leases.session(
+      options.takeOver === true ? 'take-over' : 'normal',
+      plan,
+      options,
+    );
     try {
       const result = await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
       if (isDue && (await store.run(run.id))?.status === 'paused') {
@@ -343,10 +329,7 @@ export class Runs {
       const summary = await store.run(run.id);
       if (summary !== undefined && endedStatuses.has(summary.status)) break;
       const holder = await store.lease();
-      const driven =
-        holder?.run === run.id &&
-        holder.expiresAt > runtime.clock.now() &&
-        this.#parts.isOwnerAlive(holder.owner) !== false;
+      const driven = holder?.run === run.id && (await this.#leases.isHeld(holder, options));
       if (!driven) return await this.resume(run, options);
       await runtime.clock.sleep(200, options.signal);
     }

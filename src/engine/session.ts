@@ -16,6 +16,8 @@ export interface SessionRequest {
   readonly owner: LeaseOwner;
   readonly mode: LeaseMode;
   readonly kind: PlanKind | null;
+  /** A holder that was watched and gave no sign of life. */
+  readonly silent?: Lease | undefined;
   isAlive(owner: LeaseOwner): boolean | null;
 }
 
@@ -52,6 +54,7 @@ export class Session {
       kind: request.kind,
       now: runtime.clock.now(),
       ttlMs: leaseTtlMs,
+      ...(request.silent === undefined ? {} : { silent: request.silent }),
       isAlive: request.isAlive,
     });
     if (!answer.granted) return answer;

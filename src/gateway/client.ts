@@ -13,6 +13,7 @@ import type {
   Listen,
   StartResult,
 } from './protocol.ts';
+import type { GatewayState } from './state.ts';
 
 export type {
   GatewayRequest,
@@ -169,6 +170,17 @@ export async function ensureGateway(location: GatewayLocation, signal?: AbortSig
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw unreachable(`it was not ready within ${readyWithinMs / 1000} s; see ${join(folder, 'daemon.log')}`);
+}
+
+/** Whether the gateway of this folder has something to run, by its own memory, and was not told to end. */
+export async function wasLeftRunning(folder: string): Promise<boolean> {
+  const { readFile } = await import('node:fs/promises');
+  try {
+    const memory = JSON.parse(await readFile(join(folder, 'state.json'), 'utf8')) as GatewayState;
+    return memory.stopped !== true && Object.keys(memory.releases).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 type DaemonArgumentsText = { [K in keyof DaemonArguments]: DaemonArguments[K] | undefined };

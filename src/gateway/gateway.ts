@@ -62,7 +62,9 @@ export class Gateway {
    * being started again (after a reboot), requests wait for it.
    */
   async open(listen: Listen | null | undefined): Promise<void> {
-    const { weights, listen: before } = this.#state.current;
+    const { weights, listen: before } = await this.#state.update((state) =>
+      state.stopped === true ? { ...state, stopped: false } : state,
+    );
     this.#traffic.hold();
     this.#traffic.route(weights);
     const wanted = listen === undefined ? before : listen;
@@ -306,7 +308,8 @@ export class Gateway {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
       // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+      const hold = next === state || next.hold === null ? next.hold : leftBehind(next.hold);
+      return { ...next, hold, stopped: true };
     });
     this.#listener.close();
     if (stopReleases) await this.stopReleases();

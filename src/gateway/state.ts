@@ -37,6 +37,8 @@ export interface GatewayState {
   /** Path of the control socket. */
   readonly socket: string | null;
   readonly releases: { readonly [release: ReleaseId]: SupervisedRelease };
+  /** It was told to end: nobody brings it up again unasked. */
+  readonly stopped?: boolean;
 }
 
 const empty: GatewayState = {

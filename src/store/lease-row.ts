@@ -26,6 +26,8 @@ export function readLease(row: Selectable<Tables['lease']>): Lease | undefined {
 export function mayTake(held: Lease, request: LeaseRequest): boolean {
   if (held.expiresAt <= request.now) return true;
   if (held.owner.host === request.owner.host && request.isAlive(held.owner) === false) return true;
+  const { silent } = request;
+  if (silent?.fence === held.fence && silent.expiresAt === held.expiresAt) return true;
   if (request.mode === 'take-over') return true;
   return request.mode === 'supersede' && (held.kind === 'release' || held.kind === 'rehearsal');
 }

@@ -35,6 +35,11 @@ export interface LeaseRequest {
   readonly kind: Plan['kind'] | null;
   readonly now: number;
   readonly ttlMs: number;
+  /**
+   * A lease that the asker has watched for a whole `ttlMs` by its own clock without a sign of life. What the clock of
+   * its holder says of it counts no more.
+   */
+  readonly silent?: Pick<Lease, 'fence' | 'expiresAt'>;
   /** Tells whether a process on this host still lives; null when it can't be told from here. */
   isAlive(owner: LeaseOwner): boolean | null;
 }

@@ -71,6 +71,22 @@ export function leaseContract(name: string, make: () => Promise<StoreHarness>): 
       assert.equal((await ask(store, harness, { owner: ben, now: orphaned.expiresAt })).granted, true);
     });
 
+    test('the lease of a holder that was watched in vain is free, unless it has given a sign of life since', async () => {
+      await using harness = await make();
+      const [store, other] = [await harness.open(), await harness.open()];
+      const silent = await lease(store, harness, { now: harness.now() + 864_000_000 });
+      const rest = { owner: ben, isAlive: () => null };
+      assert.equal((await ask(other, harness, rest)).granted, false);
+      assert.equal(await store.renewLease(silent.fence, null, 'release', silent.expiresAt + 1), true);
+      assert.equal((await ask(other, harness, { ...rest, silent })).granted, false, 'a sign of life came');
+      const renewed = { ...silent, expiresAt: silent.expiresAt + 1 };
+      const earlier = { ...renewed, fence: silent.fence - 1 };
+      assert.equal((await ask(other, harness, { ...rest, silent: earlier })).granted, false, 'another lease');
+      const taken = await lease(other, harness, { ...rest, silent: renewed });
+      assert.equal(taken.fence, silent.fence + 1);
+      await assert.rejects(store.saveRelease(silent.fence, contractRelease(1)), slugged('fenced-out'));
+    });
+
     test('a rollback goes before a release or a rehearsal, not before another rollback; a person before all', async () => {
       for (const [kind, mode, granted] of [
         ['release', 'normal', false],

@@ -6,9 +6,9 @@ import { type Facts, readDatabaseArtifact } from '../../src/domain/facts.ts';
 import type { Json } from '../../src/domain/json.ts';
 import { ancestorsOf, isRefusal, type Plan, type Refusal, topologicalOrder } from '../../src/domain/plan.ts';
 import { actionEntry } from '../../src/domain/planner/actions.ts';
+import { currentRelease } from '../../src/domain/planner/leaving.ts';
 import { planRehearsal, planRelease } from '../../src/domain/planner/release.ts';
 import { planRollback, planUndo } from '../../src/domain/planner/rollback.ts';
-import { currentRelease } from '../../src/domain/planner/rollback-target.ts';
 import {
   commitsOf,
   findRelease,

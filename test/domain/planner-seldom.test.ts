@@ -132,7 +132,7 @@ describe('a rollback', () => {
       ['desktop.halt', 'desktop.pull'],
     );
     assert.deepEqual(plan.warnings, []);
-    assert.equal(changeOf(plan, 'desktop')?.what, 'pull 1.1.0, offer 1.0.0');
+    assert.equal(changeOf(plan, 'desktop')?.what, 'pull 1.1.0, offer 1.1.1');
   });
 
   test('of the desktop to a version that was never published leaves the feed as it is, and says so', () => {

@@ -258,13 +258,13 @@ describe('the desktop in a rollback', () => {
     assert.ok(!ids(rollback({ facts: seen({ desktop: other }) })).includes('desktop.publish-standby'));
   });
 
-  test('a feed that already offers the good version, and has pulled the bad one, is left alone', () => {
+  test('a feed that already offers the good version, and has pulled the bad one, is left alone while no hotfix is ready', () => {
     const versions = {
       '1.0.0': { status: 'offered', commit: good },
       '1.1.0': { status: 'pulled', commit: bad },
     } as const;
-    const plan = rollback({ facts: seen({ desktop: desktop({ offered: '1.0.0', versions }) }) });
-    assert.ok(!plan.steps.some((step) => step.surface === 'desktop'));
+    const facts = seen({ desktop: desktop({ offered: '1.0.0', versions, standby: null }) });
+    assert.ok(!rollback({ facts }).steps.some((step) => step.surface === 'desktop'));
   });
 
   test('a rollback of the desktop alone pulls at once', () => {

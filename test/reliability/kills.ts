@@ -212,7 +212,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-const worldsSideBySide = 5;
+const worldsSideBySide = 3;
 
 /** Part C: real processes killed and frozen at moments that the seed chooses; others go on. */
 export async function kills(request: PartRequest): Promise<PartResult> {

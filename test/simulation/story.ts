@@ -296,19 +296,13 @@ export class Story {
       if (open.length === 0) return;
       for (const { summary } of open.toReversed()) {
         await this.#command(`resume ${summary.id}`, (application, options) =>
-          application.resume(summary.id, { ...options, takeOver: tries >= 2 && this.#isTimeAmiss() }),
+          application.resume(summary.id, options),
         );
       }
       await world.time.sleep(30_000);
       // Where going on is refused (more would be lost by now than was agreed to), a person decides anew.
       if (tries >= 1) await this.#command('rollback', this.#rollback);
     }
-  }
-
-  /** A machine whose clock was ahead holds on for longer than it lives; a person takes over, as they are told. */
-  #isTimeAmiss(): boolean {
-    const { faults } = this.world;
-    return faults.happened('clock-skewed') || faults.happened('clock-forward');
   }
 
   #strikeCommand(process: SimulatedProcess): void {

@@ -122,6 +122,7 @@ export function simulatedWeb(world: WebWorld, network: Network, process: Simulat
         if (how === 'stop') web.running.delete(release);
       }),
     prune: async () => [],
+    keepUp: async () => false,
     shutDown: async () => {},
     openBuilds: async () => null,
     rehearsal: async () => {

@@ -170,9 +170,12 @@ export class World {
   }
 
   /** A command as somebody starts it: a process of its own, and the application open in it. */
-  start(command: string): { readonly process: SimulatedProcess; readonly application: Application } {
+  start(
+    command: string,
+    machine?: string,
+  ): { readonly process: SimulatedProcess; readonly application: Application } {
     const pid = 100 + this.processes.length;
-    const host = this.random.chance(0.8) ? 'here' : `machine-${pid}`;
+    const host = machine ?? (this.random.chance(0.8) ? 'here' : `machine-${pid}`);
     const owner = { host, pid, pidStartedAt: String(pid), user: 'maria', command };
     const process: SimulatedProcess = new SimulatedProcess(this.time, owner, {
       faults: this.faults,

@@ -1,6 +1,7 @@
 import type { DesktopFacts } from '../facts.ts';
 import type { Step, SurfaceChange } from '../plan.ts';
 import type { SurfaceRelease } from '../release.ts';
+import { compareVersions, isVersion } from '../version.ts';
 import { step } from './builder.ts';
 
 /** A desktop feed that has to offer `good`, the version of the release to go to. */
@@ -32,16 +33,18 @@ export function desktopMove(
   target: SurfaceRelease,
   leaving: SurfaceRelease | undefined,
 ): { readonly moves: readonly DesktopMove[]; readonly warnings: readonly string[] } {
-  const good = target.label;
   const { offered } = facts;
-  const known = facts.versions[good];
-  const sameCode = (version: string): boolean =>
-    target.commit !== '' && facts.versions[version]?.commit === target.commit;
-  const settled = offered !== null && (offered === good || sameCode(offered));
-  const isLeft = (version: string): boolean => version === leaving?.label && version !== good;
+  const isLeft = (version: string): boolean => version === leaving?.label && version !== target.label;
+  const isTarget = (version: string): boolean =>
+    version === target.label || (target.commit !== '' && facts.versions[version]?.commit === target.commit);
   const left = Object.keys(facts.versions).find(isLeft);
+  const good = standing(facts, (version) => isTarget(version) && !isLeft(version)) ?? target.label;
+  const known = facts.versions[good];
+  const settled = offered !== null && isTarget(offered);
   const withdrawn = left === undefined || facts.versions[left]?.status === 'pulled';
-  if (settled && withdrawn) return { moves: [], warnings: [] };
+  // Pulled, and nothing above it is out: a run was stopped before its hotfix, or none was ready then.
+  const strands = left !== undefined && offered !== null && isAbove(left, offered);
+  if (settled && withdrawn && !strands) return { moves: [], warnings: [] };
   if (known === undefined) {
     return { moves: [], warnings: [`${surface}: ${good} was never published here; the feed stays as it is`] };
   }
@@ -50,17 +53,35 @@ export function desktopMove(
   if (bad === null || (!settled && (known.status === 'pulled' || known.status === 'halted'))) {
     return { moves: [{ how: 'unpull', surface, offered, good }], warnings: [] };
   }
-  const standby =
-    facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
   // The good code is out under a higher version already: withdrawing is all that is left.
-  const out = settled && offered !== good;
+  const out = isAbove(good, bad);
+  const ready =
+    facts.standby !== null && facts.standby.commit === target.commit ? facts.standby.version : null;
+  const standby = out ? null : ready;
   return {
-    moves: [{ how: 'pull', surface, bad, good, standby: out ? null : standby }],
+    moves:
+      settled && withdrawn && !out && standby === null ? [] : [{ how: 'pull', surface, bad, good, standby }],
     warnings:
       standby === null && !out
         ? [`${surface}: who already has ${bad} keeps it until a hotfix above it is published: none is ready`]
         : [],
   };
+}
+
+/** The highest of these that is neither halted nor pulled: going below it would take good code from clients. */
+function standing(facts: DesktopFacts, suits: (version: string) => boolean): string | undefined {
+  const found = Object.entries(facts.versions).flatMap(([version, { status }]) =>
+    suits(version) && (status === 'published' || status === 'offered') ? [version] : [],
+  );
+  return found.reduce<string | undefined>(
+    (highest, version) => (highest === undefined || isAbove(version, highest) ? version : highest),
+    undefined,
+  );
+}
+
+/** False where either is no version: nothing is known of their order. */
+function isAbove(version: string, other: string): boolean {
+  return isVersion(version) && isVersion(other) && compareVersions(version, other) > 0;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Strategy } from '../plan.ts';
 import type { Deployment, Health, QuarantinedCommit, Release, ReleaseId } from '../release.ts';
+import type { Unfinished } from './leaving.ts';
 
 /** What a person asked for when taking a release back. */
 export interface RollbackRequest {
@@ -12,6 +13,8 @@ export interface RollbackRequest {
   readonly strategy?: Strategy;
   /** False when the code is not to blame: a deploy that failed may be tried again. Default true. */
   readonly quarantine?: boolean;
+  /** A run that has stopped half-way: what it has left undone is done with this one. */
+  readonly unfinished?: Unfinished;
   readonly reason: string;
 }
 

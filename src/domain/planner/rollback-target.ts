@@ -17,14 +17,6 @@ import {
 import { refuse } from './builder.ts';
 import type { RollbackRequest } from './request.ts';
 
-/** The release that is to be taken back: the live one, or a newer one that did not get that far. */
-export function currentRelease(history: History): Release | undefined {
-  const live = liveRelease(history);
-  const pending = history.releases.find((release) => release.deployment === 'pending');
-  if (pending === undefined) return live;
-  return live === undefined || releaseNumber(pending.id) > releaseNumber(live.id) ? pending : live;
-}
-
 /** The quarantine of any commit that the release is made of. */
 function quarantineOf(history: History, release: Release): QuarantinedCommit | undefined {
   return commitsOf(release).flatMap((commit) => isQuarantined(history, commit) ?? [])[0];
@@ -77,7 +69,8 @@ export function chooseTarget(history: History, from: Release, request: RollbackR
   const live = liveRelease(history);
   // Taking a half-finished release back means what serves now, proven or not, as long as it is not known to be bad.
   const stands = live !== undefined && live.health !== 'bad' && quarantineOf(history, live) === undefined;
-  if (from.deployment === 'pending' && stands) return live;
+  // The same for one that is taken back half-way.
+  if (from.id !== live?.id && stands) return live;
   const isBackAt = alreadyBackAt(history, from, request.only);
   if (isBackAt !== undefined) {
     return refuse(

@@ -6,10 +6,11 @@ import { regressionOf, regressionWarnings, securityFixesLost } from '../security
 import { aftermath, before } from './aftermath.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
+import { currentRelease, releaseToLeave } from './leaving.ts';
 import { decideOrder, explainOrder, holdWarnings, movementChanges, movementSteps } from './movement.ts';
 import type { Policy, RollbackRequest, UndoRequest } from './request.ts';
 import { collectMoves, schemaLabel } from './rollback-moves.ts';
-import { chooseTarget, currentRelease, unknownRelease } from './rollback-target.ts';
+import { chooseTarget, unknownRelease } from './rollback-target.ts';
 
 /** What never served has fixed nothing yet. */
 function fixesLost(from: Release, to: Release, facts: Facts): readonly ReleaseId[] {
@@ -136,7 +137,9 @@ export function planRollback(
   policy: Policy,
   request: RollbackRequest,
 ): Plan | Refusal {
-  const from = currentRelease(history);
+  // Who names the release that was being left does not want to be rid of it.
+  const isNamed = request.to !== undefined && request.to === request.unfinished?.leaving;
+  const from = releaseToLeave(history, isNamed ? undefined : request.unfinished);
   if (from === undefined)
     return refuse('not-live', 'nothing is released here', ['a live release'], 'unship init');
   const to = chooseTarget(history, from, request);

@@ -8,7 +8,14 @@ import { passFence } from './fence.ts';
 import { disposeGateway } from './gateway-switch.ts';
 import { stagedName, surfaceFolder } from './layout.ts';
 import { askLive, assertAnswers, wrongRelease } from './live.ts';
-import { gatewayStatus, type ProcessParts, retireProcess, startProcess, stateOf } from './processes.ts';
+import {
+  gatewayStatus,
+  keepGatewayUp,
+  type ProcessParts,
+  retireProcess,
+  startProcess,
+  stateOf,
+} from './processes.ts';
 import type { TrafficSwitch } from './switch.ts';
 
 export interface OwnCommands {
@@ -100,6 +107,7 @@ export function createCommandSwitch(
       }
       await retireProcess(parts, context, target.release, how);
     },
+    keepUp: async (context) => supervised && (await keepGatewayUp(parts, context)),
     dispose: () => disposeGateway(location.folder),
   };
 }

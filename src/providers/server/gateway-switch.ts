@@ -4,6 +4,7 @@ import { askLive, assertAnswers, wrongRelease } from './live.ts';
 import {
   drainMsOf,
   gatewayStatus,
+  keepGatewayUp,
   type ProcessParts,
   retireProcess,
   startProcess,
@@ -57,6 +58,7 @@ export function createGatewaySwitch(parts: ProcessParts, host: string, port: num
       await commandGateway(location, { command: 'resume', fence }, { signal });
     },
     retire: (context, { release }, how) => retireProcess(parts, context, release, how),
+    keepUp: (context) => keepGatewayUp(parts, context),
     dispose: () => disposeGateway(location.folder),
   };
 }

@@ -124,6 +124,7 @@ function createPort(parts: Parts): WebPort {
       point(context, 'retire.after');
     },
     prune: (context, protect) => prune(parts, context, protect),
+    keepUp: (context) => traffic.keepUp(context),
     shutDown: () => traffic.dispose(),
     openBuilds: async () => openBuilds(options.protectedBranches),
     rehearsal: (folder, variables) => rehearse(parts, folder, variables),

@@ -8,9 +8,11 @@ import type { ReleaseId } from '../../domain/release.ts';
 import {
   askGateway,
   commandGateway,
+  ensureGateway,
   type GatewayLocation,
   type GatewayStatus,
   type StartResult,
+  wasLeftRunning,
 } from '../../gateway/client.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
@@ -45,6 +47,18 @@ export async function gatewayStatus(
     if (isUnshipError(error) && error.slug === 'gateway-unreachable') return null;
     throw error;
   }
+}
+
+/**
+ * Starts the gateway again where it was killed, or the machine was: it finds its processes, or starts them as its
+ * memory has them. One that was told to end stays down. True when it was started.
+ */
+export async function keepGatewayUp(parts: ProcessParts, context: LookContext): Promise<boolean> {
+  if ((await gatewayStatus(parts, context)) !== null) return false;
+  const { location } = parts;
+  if (!(await wasLeftRunning(location.folder))) return false;
+  await ensureGateway(location, context.signal);
+  return true;
 }
 
 /** One connection; a process that runs already is only looked at. */

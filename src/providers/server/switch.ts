@@ -30,6 +30,8 @@ export interface TrafficSwitch {
   hold(context: WorkContext): Promise<void>;
   resume(context: WorkContext): Promise<void>;
   retire(context: WorkContext, target: WebTarget, how: Retirement): Promise<void>;
+  /** Starts again what has ended without being told to; true when something was. */
+  keepUp(context: LookContext): Promise<boolean>;
   /** Ends every process it runs: the end of a rehearsal, or of the day. */
   dispose(): Promise<void>;
 }

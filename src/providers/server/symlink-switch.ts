@@ -67,6 +67,7 @@ export function createSymlinkSwitch({ options, layout, link, folder, url }: Syml
     hold: unsupported,
     resume: unsupported,
     retire: () => Promise.resolve(),
+    keepUp: async () => false,
     dispose: () => Promise.resolve(),
   };
 }

@@ -73,6 +73,13 @@ export interface WebPort {
   prune(context: WorkContext, protect: readonly ReleaseId[]): Promise<readonly ReleaseId[]>;
 
   /**
+   * Starts again what the provider itself keeps running on this machine, where it has ended without being told to.
+   * True when something was started. It needs no fence: what serves is what served before. A hosted provider does
+   * nothing.
+   */
+  keepUp(context: LookContext): Promise<boolean>;
+
+  /**
    * Ends what the provider itself keeps running on this machine: gateway and release processes. The live
    * release is remembered, and `start` and `switchTo` bring it back. A hosted provider does nothing.
    */
