@@ -92,8 +92,11 @@ export function foldRun(plan: Plan, entries: readonly JournalEntry[]): RunState 
   return foldOnto({ status: 'planned', steps }, entries);
 }
 
-/** The state after more entries. */
-export function foldOnto(state: RunState, entries: readonly JournalEntry[]): RunState {
+/** The state after more entries, in the order in which they will stand in the journal. */
+export function foldOnto(
+  state: RunState,
+  entries: readonly (NewJournalEntry & Pick<JournalEntry, 'at'>)[],
+): RunState {
   if (entries.length === 0) return state;
   const steps = { ...state.steps };
   let { status } = state;

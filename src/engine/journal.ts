@@ -21,7 +21,10 @@ export class Journal {
   readonly #store: Store;
   readonly #fence: number;
   readonly #tell: (event: EngineEvent) => void;
-  readonly #entries: JournalEntry[];
+  /** Rows a person agreed to lose in this run. */
+  readonly maximumRowsLost: number;
+  /** Time of the last durable entry. */
+  #at: number;
   /** The state that the durable entries make. */
   #durable: RunState;
   #state: RunState;
@@ -43,7 +46,12 @@ export class Journal {
     this.#fence = fence;
     this.run = run;
     this.plan = plan;
-    this.#entries = [...entries];
+    // Consent is given before anything is done, with the run itself.
+    this.maximumRowsLost = Math.max(
+      0,
+      ...entries.map((entry) => (entry.type === 'consent' ? entry.rowsLost : 0)),
+    );
+    this.#at = entries.at(-1)?.at ?? 0;
     this.#durable = foldRun(plan, entries);
     this.#state = this.#durable;
     this.#tell = tell;
@@ -51,11 +59,6 @@ export class Journal {
 
   get state(): RunState {
     return this.#state;
-  }
-
-  /** Rows a person agreed to lose in this run. */
-  get maximumRowsLost(): number {
-    return Math.max(0, ...this.#entries.map((entry) => (entry.type === 'consent' ? entry.rowsLost : 0)));
   }
 
   /** Resolves when the entry, and everything deferred before it, is durable. */
@@ -104,7 +107,7 @@ export class Journal {
           this.run,
           batch.map(({ entry }) => entry),
         );
-        this.#entries.push(...appended);
+        for (const { at } of appended) this.#at = at;
         this.#durable = foldOnto(this.#durable, appended);
         this.#batch = [];
         this.#fold();
@@ -123,10 +126,9 @@ export class Journal {
   }
 
   #fold(): void {
-    const at = this.#entries.at(-1);
     const deferred = [...this.#batch, ...this.#queue]
       .filter(({ isDeferred }) => isDeferred)
-      .map(({ entry }, index) => ({ ...entry, seq: (at?.seq ?? 0) + index + 1, at: at?.at ?? 0 }));
+      .map(({ entry }) => ({ ...entry, at: this.#at }));
     this.#state = foldOnto(this.#durable, deferred);
   }
 

@@ -96,7 +96,7 @@ export class Session {
   }
 
   async #beat(): Promise<void> {
-    while (!this.#ended.signal.aborted && !this.#lost.signal.aborted) {
+    while (!this.#lost.signal.aborted) {
       await this.#runtime.clock.sleep(heartbeatMs, this.#ended.signal);
       if (this.#ended.signal.aborted) return;
       // A renewal that fails once (a locked store) is tried again; the lease outlives three beats.

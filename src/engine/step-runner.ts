@@ -33,8 +33,9 @@ function delaysFor(step: Step): readonly number[] {
 
 /**
  * Applies and verifies one step, journaling before and after, with its retries and its time limit; that it was
- * verified becomes durable with the journal's next entry, or its flush. Only a `context.signal` that has aborted makes it `interrupted`; the step's own time limit is a failure. Throws
- * `fenced-out` when the journal no longer takes its entries.
+ * verified becomes durable with the journal's next entry, or its flush. Only a `context.signal` that has aborted
+ * makes it `interrupted`; the step's own time limit is a failure. Throws `fenced-out` when the journal no longer
+ * takes its entries.
  */
 export async function runStep(
   step: Step,
@@ -93,7 +94,6 @@ export async function runStep(
         attempt,
       });
       await context.runtime.clock.sleep(delay, context.signal);
-      if (context.signal.aborted) return { outcome: 'interrupted' };
     }
   }
 }
@@ -120,8 +120,6 @@ async function limited<T>(
   const ended = new AbortController();
   const late = new AbortController();
   const running = work(AbortSignal.any([context.signal, late.signal]));
-  // It may still reject after its time; that is not news.
-  running.catch(() => undefined);
   try {
     const first = await Promise.race([
       running.then((value) => ({ value })),
@@ -129,6 +127,7 @@ async function limited<T>(
     ]);
     if (first !== undefined) return first.value;
     late.abort();
+    // What it answers by now, or rejects with, is not news.
     await Promise.race([running.catch(() => undefined), clock.sleep(endingMs, ended.signal)]);
     throw new UnshipError('step-timeout', {
       happened: `${step.id} did not end within ${Math.round(step.timeoutMs / 1000)} s`,

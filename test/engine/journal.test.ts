@@ -157,6 +157,34 @@ describe('the journal of a run', () => {
   });
 });
 
+describe('the journal of a run, while a commit is under way', () => {
+  test('what is appended is written, though that commit fails and something deferred waits again', async () => {
+    using world = new World();
+    let commits = 0;
+    const { journal, told, written } = await begun(world.process(), [], () => ++commits === 1);
+    journal.defer(verified('web.start'));
+    const failing = assert.rejects(journal.append(note('a')), /disk is full/);
+    // The turn in which the first one takes everything along.
+    await Promise.resolve();
+    const next = journal.append(note('b')).then(() => 'written' as const);
+    await failing;
+    const stuck = world.time.sleep(60_000).then(() => 'stuck' as const);
+    assert.equal(await Promise.race([next, stuck]), 'written');
+    assert.deepEqual([await written(), told], [['web.start verified', 'b'], ['b']]);
+  });
+});
+
+test('what is deferred has the time of what was written last', async () => {
+  using world = new World();
+  const { journal } = await begun(world.process(), []);
+  await world.time.sleep(1_000);
+  await journal.append(note('a while later'));
+  const written = world.time.now();
+  await world.time.sleep(1_000);
+  journal.defer(verified('web.start'));
+  assert.equal(journal.state.steps['web.start']?.endedAt, written);
+});
+
 describe('a run writes to its journal', () => {
   test('before and after each effect, and that it was verified together with what comes next', async () => {
     using world = new World();

@@ -18,6 +18,27 @@ test('the heartbeat sees that another process holds the lease, and closing leave
   assert.equal(third.holder.fence, other.session.fence);
 });
 
+test('a session that was lost gives no more sign of life, and closing it needs no store', async () => {
+  using world = new World();
+  const process = world.process();
+  const session = await process.session();
+  const renew = process.store.renewLease.bind(process.store);
+  let beats = 0;
+  Object.assign(process.store, {
+    renewLease: async (...given: Parameters<typeof renew>) => {
+      beats += 1;
+      return await renew(...given);
+    },
+    releaseLease: async () => {
+      throw new Error('database is locked');
+    },
+  });
+  await world.process().open('take-over');
+  await world.time.sleep(60_000);
+  assert.deepEqual([beats, session.lost.aborted], [1, true]);
+  await session.close();
+});
+
 test('a renewal that fails once is tried again before the lease ends', async () => {
   using world = new World();
   const process = world.process('elsewhere');
@@ -38,8 +59,8 @@ test('a renewal that fails once is tried again before the lease ends', async () 
   assert.ok(beats >= 3, `${beats} beats`);
   assert.equal(session.lost.aborted, false);
   assert.ok(!(await world.process('elsewhere').open()).granted, 'it is still ours');
+  const before = beats;
   await session.close();
-  const after = beats;
   await world.time.sleep(60_000);
-  assert.equal(beats, after, 'a closed session gives no sign of life');
+  assert.equal(beats, before, 'a closed session gives no sign of life');
 });
