@@ -318,6 +318,7 @@ export class Runs {
         done: 'nothing',
       });
     }
+    await this.#requireWhole(run);
     await this.#requireNoRegression(plan, options);
     await store.signal({
       run: run.id,
@@ -334,6 +335,21 @@ export class Runs {
       await runtime.clock.sleep(200, options.signal);
     }
     return await this.report(run.id);
+  }
+
+  /**
+   * What took over from a run that was half-way begins there, and undone it would end there, where nobody would go on
+   * from: records would say one thing and servers another. A run is superseded only by the one that follows it.
+   */
+  async #requireWhole({ id, kind }: RunSummary): Promise<void> {
+    const runs = await this.#parts.store.runs(50);
+    const before = runs.find((run) => run.id < id && run.kind !== 'rehearsal');
+    if (before?.status !== 'superseded' || kind === 'rehearsal') return;
+    throw new UnshipError('past-no-return', {
+      happened: `run ${id} took over from run ${before.id} (${before.kind}), which was half-way`,
+      done: 'nothing',
+      next: `unship resume ${id}; once it has ended, unship undo`,
+    });
   }
 
   /** Undoing a release that serves takes back what it fixed, as a rollback would. */

@@ -35,7 +35,7 @@ export function endOf({ web, database, desktop, disk, messages, drafts }: World)
 
 /** Which runs there were, and how each ended. */
 export function runsOf(runs: World['disk']['content']['runs']): string {
-  return runs.map(({ summary }) => `${summary.kind} ${summary.status}`).join();
+  return runs.map(({ summary }) => `${summary.kind} ${summary.status}`).join(', ');
 }
 
 /** What is in one and not in the other. */

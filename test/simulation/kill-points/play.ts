@@ -1,5 +1,6 @@
 import type { PlannedFault } from '../faults.ts';
 import type { SimulatedProcess } from '../process.ts';
+import type { World } from '../world.ts';
 import { continued, Steady } from './continued.ts';
 import { Person } from './person.ts';
 import type { Standstill } from './standstill.ts';
@@ -18,6 +19,8 @@ export interface Scene extends Standstill {
 export interface Interruption {
   /** At this place of those that count. */
   readonly at?: number;
+  /** At the first place where this holds. */
+  readonly where?: (world: World) => boolean;
   /** Once this order has been sent; it arrives when those who come after pass the place `arrives`, or at the end. */
   readonly late?: { readonly sent: number; readonly arrives: number };
 }
@@ -77,9 +80,11 @@ class Executioner {
   #pass(process: SimulatedProcess, point: string): void {
     if (!counts(point)) return;
     this.points.push(point);
-    const { at, late } = this.#interruption;
+    const { at, where, late } = this.#interruption;
     if (this.points.length === late?.arrives) this.arrive();
-    if (this.points.length === at) this.#kill(process, `at ${at}: ${point}`);
+    const isHere =
+      this.points.length === at || (this.killed === null && where?.(this.#person.world) === true);
+    if (isHere) this.#kill(process, `at ${this.points.length}: ${point}`);
   }
 
   #send(process: SimulatedProcess): Promise<void> | undefined {

@@ -10,6 +10,8 @@ type Act = (person: Person) => Promise<void>;
 /** One kind of plan, with the world that makes it so. */
 export interface Shape {
   readonly name: string;
+  /** How its runs end, oldest first; those before it have ended well. */
+  readonly ends: readonly string[];
   readonly guard?: GuardDefinition;
   readonly approvals?: EnvironmentDefinition['approvals'];
   /** Of the release that follows the good one. */
@@ -19,8 +21,10 @@ export interface Shape {
   readonly hasStandby?: boolean;
   /** What goes wrong by itself while `act` happens, each time at the same place. */
   readonly planned?: readonly PlannedFault[];
-  /** What has happened before; nobody is killed in it. */
+  /** What has happened before. */
   readonly before?: Act;
+  /** Where whoever did that was killed; absent: nowhere. */
+  readonly leftWhere?: (world: World) => boolean;
   /** What is done, and killed. */
   readonly act: Act;
   /** What people do first when they come back to it, where it is not done yet; true when they did it. */
@@ -54,13 +58,20 @@ const cancelled: Act = async (person) => {
   await releasing;
 };
 
+/** The watch has ended well, and the next moment the desktop release would be out: beyond that nobody can go back. */
+function isWatched({ disk }: World): boolean {
+  const entries = disk.content.runs.at(-1)?.entries ?? [];
+  return entries.some(({ text }) => text.includes('"unship.watch","status":"applied"'));
+}
+
 function isCancelAsked({ world }: Person): boolean {
   return world.disk.content.signals.some(({ name }) => name === 'cancel');
 }
 
 /** Whoever was killed before the word was written down says it again. */
 async function cancelUnlessAsked(person: Person): Promise<boolean> {
-  if (isCancelAsked(person) || person.open.length === 0) return false;
+  const isOpen = person.open.some(({ summary }) => summary.kind === 'release');
+  if (isCancelAsked(person) || !isOpen) return false;
   await person.cancel();
   return true;
 }
@@ -75,13 +86,19 @@ async function letCronFollow(person: Person): Promise<boolean> {
 }
 
 export const shapes: readonly Shape[] = [
-  { name: 'release-code', act: release },
-  { name: 'release-expanding', migrations: [expanding], guard: { desktop: 'during' }, act: release },
-  { name: 'release-held', migrations: [breaking], act: release },
-  { name: 'release-contracting', migrations: [expanding, contracting], act: release },
-  { name: 'release-approved', approvals: ['release'], act: release },
+  { name: 'release-code', ends: ['release done'], act: release },
+  { name: 'release-held', ends: ['release done'], migrations: [breaking], act: release },
+  { name: 'release-contracting', ends: ['release done'], migrations: [expanding, contracting], act: release },
+  {
+    name: 'release-approved',
+    ends: ['release done'],
+    approvals: ['release'],
+    guard: { desktop: 'during' },
+    act: release,
+  },
   {
     name: 'release-unhealthy',
+    ends: ['release failed', 'rollback done'],
     migrations: [expanding],
     isBad: true,
     guard: { onUnhealthy: 'rollback' },
@@ -90,17 +107,55 @@ export const shapes: readonly Shape[] = [
   },
   {
     name: 'release-cancelled',
+    ends: ['release undone'],
     migrations: [breaking],
     act: cancelled,
     first: cancelUnlessAsked,
     otherwise: release,
   },
-  { name: 'rollback-keep-schema', migrations: [expanding], before: release, act: rollback },
-  { name: 'rollback-migrate-down', migrations: [breaking], before: releaseAndUse, act: rollback },
-  { name: 'rollback-restore', migrations: [restoreOnly], before: releaseAndUse, act: rollback },
-  { name: 'rollback-standby', approvals: ['rollback'], hasStandby: true, before: release, act: rollback },
+  {
+    name: 'cancel',
+    ends: ['release undone'],
+    migrations: [expanding],
+    before: release,
+    leftWhere: isWatched,
+    act: (person) => person.cancel(),
+    first: cancelUnlessAsked,
+  },
+  {
+    name: 'rollback-keep-schema',
+    ends: ['release done', 'rollback done'],
+    migrations: [expanding],
+    // The order to switch is lost once: what takes back is stubborn.
+    planned: [{ kind: 'connection-reset', place: 'call', at: 6 }],
+    before: release,
+    act: rollback,
+  },
+  {
+    name: 'rollback-migrate-down',
+    ends: ['release done', 'rollback done'],
+    migrations: [breaking],
+    before: releaseAndUse,
+    act: rollback,
+  },
+  {
+    name: 'rollback-restore',
+    ends: ['release done', 'rollback done'],
+    migrations: [restoreOnly],
+    before: releaseAndUse,
+    act: rollback,
+  },
+  {
+    name: 'rollback-standby',
+    ends: ['release done', 'rollback done'],
+    approvals: ['rollback'],
+    hasStandby: true,
+    before: release,
+    act: rollback,
+  },
   {
     name: 'undo',
+    ends: ['release done', 'rollback done', 'undo done'],
     migrations: [breaking],
     before: async (person) => {
       await releaseAndUse(person);

@@ -53,7 +53,7 @@ const leaseMs = 11_000;
 const holdMs = 8_000;
 
 /** What people do after a kill, until nothing is left to do: by rule, so that every place is met by somebody else. */
-function goOn(shape: Shape, begun: number, kill: Kill): (person: Person) => Promise<void> {
+function goOn(shape: Shape, before: string, kill: Kill): (person: Person) => Promise<void> {
   const { isBack, isDue, isElsewhere } = kill;
   return async (person) => {
     const { world } = person;
@@ -70,7 +70,7 @@ function goOn(shape: Shape, begun: number, kill: Kill): (person: Person) => Prom
         if (open.entries.some(({ text }) => text.includes('loss-exceeds-consent'))) await person.rollback();
         else if (isDue && tries === 0) await person.resumeDue();
         else await person.resume(open.summary.id);
-      } else if (!isBack && disk.content.runs.length === begun) await shape.act(person);
+      } else if (!isBack && runsOf(disk.content.runs) === before) await shape.act(person);
       else break;
     }
     if (!person.isInterrupted && world.web.heldBy !== null) await world.time.sleep(holdMs);
@@ -93,23 +93,28 @@ export class Walk {
   readonly start: Standstill;
   /** What happens when nobody is killed. */
   readonly undisturbed: Scene;
-  readonly #begun: number;
+  /** Which runs there were before it began. */
+  readonly #before: string;
   readonly #ends: readonly (readonly string[])[];
 
   private constructor(shape: Shape, start: Standstill, scenes: readonly [Scene, ...Scene[]]) {
     this.shape = shape;
     this.start = start;
     this.undisturbed = scenes[0];
-    this.#begun = start.world.disk.content.runs.length;
+    this.#before = runsOf(start.world.disk.content.runs);
     this.#ends = scenes.map(({ world }) => endOf(world));
   }
 
   static async of(shape: Shape): Promise<Walk> {
     const world = worldOf(shape);
     world.end();
-    const start = await play({ world, agreed: 0 }, shape.before ?? (async () => {}));
+    const { leftWhere: where } = shape;
+    const left = where === undefined ? {} : { where };
+    const start = await play({ world, agreed: 0 }, shape.before ?? (async () => {}), left);
     const { planned = [] } = shape;
     const scenes: [Scene, ...Scene[]] = [await play(start, shape.act, {}, { planned })];
+    const missing = planned.filter(({ kind }) => !scenes[0].world.faults.happened(kind));
+    if (missing.length > 0) throw new Error(`${shape.name}: no ${missing.map(({ kind }) => kind).join()}`);
     if (shape.otherwise !== undefined) scenes.push(await play(start, shape.otherwise));
     return new Walk(shape, start, scenes);
   }
@@ -122,7 +127,7 @@ export class Walk {
 
   /** Gone on with after `kill` has left `from`, and killed again where `killAt` says so. */
   async next(from: Standstill, kill: Kill, at = 0): Promise<Scene> {
-    const what = goOn(this.shape, this.#begun, kill);
+    const what = goOn(this.shape, this.#before, kill);
     return await play(from, what, { at }, { elsewhere: kill.isElsewhere });
   }
 
@@ -138,7 +143,7 @@ export class Walk {
     const what = async (person: Person): Promise<void> => {
       await shape.act(person);
       person.isInterrupted = false;
-      await goOn(shape, this.#begun, kill)(person);
+      await goOn(shape, this.#before, kill)(person);
     };
     return await play(this.start, what, { late: { sent: kill.at, arrives: kill.arrives ?? 0 } }, { planned });
   }
@@ -218,10 +223,11 @@ export class Walk {
   judge({ world, agreed, violations }: Scene, kills: readonly Kill[]): readonly string[] {
     const found = [...violations, ...judgeEnd(world, agreed)];
     const { runs, releases } = world.disk.content;
-    if (runs.length === this.#begun) return [...new Set(found)];
+    const told = runsOf(runs);
+    if (kills.length === 0 && told !== this.shape.ends.join(', ')) found.push(`it ended as ${told}`);
+    if (told === this.#before) return [...new Set(found)];
     const seen = endOf(world);
-    const told = `runs: ${runsOf(runs)}`;
-    const isAsUndisturbed = this.#ends.some((end) => end.includes(told));
+    const isAsUndisturbed = this.#ends.some((end) => end.includes(`runs: ${told}`));
     if (isAsUndisturbed && !kills.some(({ isBack }) => isBack)) {
       const differences = this.#ends.map((end) => differenceOf(end, seen));
       const [nearest = []] = differences.toSorted((a, b) => a.length - b.length);
