@@ -108,7 +108,7 @@ export class Runs {
     const answer = await Session.open(request, within);
     if (answer.granted) return answer.session;
     const { holder } = answer;
-    const since = Math.round((runtime.clock.now() - holder.since) / 1000);
+    const since = Math.max(0, Math.round((runtime.clock.now() - holder.since) / 1000));
     const run = holder.run === null ? '' : ` (run ${holder.run})`;
     throw new UnshipError('busy', {
       happened: `${holder.owner.user} on ${holder.owner.host} holds ${this.#parts.request.environment} with \`${holder.owner.command}\`${run}, process ${holder.owner.pid}, for ${since} s`,
@@ -369,8 +369,8 @@ export class Runs {
     const plan = await this.#planOf(run);
     const entries = await this.#parts.store.journal(run);
     const state = foldRun(plan, entries);
-    const timing = { startedAt: entries[0]?.at ?? 0, endedAt: entries.at(-1)?.at ?? 0 };
-    return await runResult(this.#parts, plan, state, { run, status: state.status }, timing);
+    const ms = Math.max(0, (entries.at(-1)?.at ?? 0) - (entries[0]?.at ?? 0));
+    return await runResult(this.#parts, plan, state, { run, status: state.status }, ms);
   }
 
   async #planOf(run: number): Promise<Plan> {
@@ -385,10 +385,11 @@ export class Runs {
     work: (drive: DriveOptions) => Promise<RunOutcome>,
   ): Promise<RunResult> {
     const translate = runEventTranslator(plan, options.onEvent);
-    const startedAt = this.#parts.runtime.clock.now();
+    const { clock } = this.#parts.runtime;
+    const startedAt = clock.monotonic();
     const outcome = await work({ signal: options.signal, onEvent: translate });
     const state = foldRun(plan, await this.#parts.store.journal(outcome.run));
-    const endedAt = this.#parts.runtime.clock.now();
-    return await runResult(this.#parts, plan, state, outcome, { startedAt, endedAt });
+    const ms = Math.round(clock.monotonic() - startedAt);
+    return await runResult(this.#parts, plan, state, outcome, ms);
   }
 }
