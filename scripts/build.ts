@@ -29,6 +29,7 @@ const programs: readonly Program[] = [
   { name: 'gateway', source: 'src/gateway/daemon.ts', format: 'esm' },
   // Threads: each begins with a file of its own.
   { name: 'backup-worker', source: 'src/providers/sqlite/backup-worker.ts', format: 'esm' },
+  { name: 'evaluation-worker', source: 'src/config/evaluation-worker.ts', format: 'esm' },
 ];
 
 const cold =

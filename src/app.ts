@@ -4,13 +4,7 @@ import { RunningApplication } from './app/application.ts';
 import { createDraftFolder } from './app/draft-folder.ts';
 import { createEvidenceFolder } from './app/evidence-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
-import {
-  clockShiftFromEnvironment,
-  faultsFromEnvironment,
-  isOwnerAlive,
-  systemRuntime,
-  thisOwner,
-} from './app/system-runtime.ts';
+import { isOwnerAlive, runtimeWithFaults, thisOwner } from './app/system-runtime.ts';
 import { revealSecret } from './config/secrets.ts';
 import type { OpenApplication, OpenRequest } from './domain/application.ts';
 import type { ChannelDefinition, SurfaceDefinition } from './domain/definition.ts';
@@ -37,8 +31,7 @@ import type { WebPort } from './surfaces/web/web.port.ts';
  * configuration names it, so that a command starts with no more than it needs.
  */
 export const openApplication: OpenApplication = async (request) => {
-  const faults = request.processEnvironment.UNSHIP_FAULTS;
-  const runtime = systemRuntime(faultsFromEnvironment(faults), clockShiftFromEnvironment(faults));
+  const runtime = runtimeWithFaults(request.processEnvironment.UNSHIP_FAULTS);
   const parts = await compose(request, runtime);
   return new RunningApplication(parts);
 };
@@ -156,6 +149,7 @@ function providerEnvironment(
     source,
     runtime,
     reveal: (reference) => revealSecret(reference, request.processEnvironment),
+    maskInto: request.maskInto,
     processEnvironment,
   };
 }

@@ -1,7 +1,7 @@
 import { UnshipError } from '../domain/errors.ts';
 import type { Facts, SurfaceFacts } from '../domain/facts.ts';
 import { canonicalJson, type Json } from '../domain/json.ts';
-import { isCommit } from '../domain/names.ts';
+import { isCommit, shortCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
 import { schemaLabel } from '../domain/planner/rollback-moves.ts';
@@ -117,7 +117,10 @@ async function securityFixes(
   for (const fix of live?.securityFixes ?? []) {
     const fixed = (await store.release(fix))?.commit ?? '';
     const isOlder = fixed !== '' && fixed !== commit && (await contains(fixed, commit));
-    if (!isOlder) kept.push(fix);
+    if (isOlder) continue;
+    if (fixed !== '' && !(await contains(commit, fixed)))
+      await requireWholeHistory(source, `the security fix ${shortCommit(fixed)} of ${fix}`, commit);
+    kept.push(fix);
   }
   const known = new Set([...kept, ...(live?.securityFixes ?? [])]);
   for (const other of await store.recentReleases(50)) {
@@ -157,20 +160,31 @@ export function adoptedSurface(seen: SurfaceFacts, id: Release['id']): SurfaceRe
   return { kind: 'desktop', commit, artifact: null, label: seen.offered, since: id };
 }
 
-/** Quarantined commits that `commit` contains without the fix that lifted them. */
+/** Throws `history-cut-off` in a clone where an ancestor may be missing. */
+async function requireWholeHistory(source: Source, what: string, commit: string): Promise<void> {
+  if (!(await source.isShallow())) return;
+  throw new UnshipError('history-cut-off', {
+    happened: `${source.root} is a shallow clone: whether ${shortCommit(commit)} contains ${what} can't be told`,
+    done: 'nothing',
+  });
+}
+
+/** Quarantined commits that `commit` contains without the fix that lifted them. Throws `history-cut-off`. */
 export async function quarantinedAncestors(
   source: Source,
   history: History,
   commit: string,
 ): Promise<readonly string[]> {
-  // A quarantined commit that this clone does not have can't be among its ancestors.
+  // A quarantined commit that a whole clone does not have can't be among its ancestors.
   const has = (ancestor: string): Promise<boolean> => source.contains(commit, ancestor).catch(() => false);
   const active = history.quarantine.filter(({ fixedBy }) => fixedBy === undefined || isCommit(fixedBy));
   const contained = await Promise.all(
     active.map(async ({ commit: bad, fixedBy }) => {
       // Lifting it lets the fix ship, not the bad commit by itself.
-      const isBad = (await has(bad)) && (fixedBy === undefined || !(await has(fixedBy)));
-      return isBad ? [bad] : [];
+      if (fixedBy !== undefined && (await has(fixedBy))) return [];
+      if (await has(bad)) return [bad];
+      await requireWholeHistory(source, `the quarantined ${shortCommit(bad)}`, commit);
+      return [];
     }),
   );
   return contained.flat();

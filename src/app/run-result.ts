@@ -69,7 +69,7 @@ export async function runResult(
   plan: Plan,
   state: RunState,
   outcome: RunOutcome,
-  timing: { readonly startedAt: number; readonly endedAt: number },
+  ms: number,
 ): Promise<RunResult> {
   const observed = plan.steps.flatMap((step) => {
     const seen = state.steps[step.id];
@@ -95,7 +95,7 @@ export async function runResult(
     status: outcome.status,
     from: plan.from,
     to: plan.to,
-    ms: timing.endedAt - timing.startedAt,
+    ms,
     observed,
     data: dataOf(plan, data),
     notDone: [...untold, ...notDone, ...silent, ...plan.warnings],

@@ -368,8 +368,8 @@ export class Runs {
     const plan = await this.#planOf(run);
     const entries = await this.#parts.store.journal(run);
     const state = foldRun(plan, entries);
-    const timing = { startedAt: entries[0]?.at ?? 0, endedAt: entries.at(-1)?.at ?? 0 };
-    return await runResult(this.#parts, plan, state, { run, status: state.status }, timing);
+    const ms = Math.max(0, (entries.at(-1)?.at ?? 0) - (entries[0]?.at ?? 0));
+    return await runResult(this.#parts, plan, state, { run, status: state.status }, ms);
   }
 
   async #planOf(run: number): Promise<Plan> {
@@ -384,10 +384,11 @@ export class Runs {
     work: (drive: DriveOptions) => Promise<RunOutcome>,
   ): Promise<RunResult> {
     const translate = runEventTranslator(plan, options.onEvent);
-    const startedAt = this.#parts.runtime.clock.now();
+    const { clock } = this.#parts.runtime;
+    const startedAt = clock.monotonic();
     const outcome = await work({ signal: options.signal, onEvent: translate });
     const state = foldRun(plan, await this.#parts.store.journal(outcome.run));
-    const endedAt = this.#parts.runtime.clock.now();
-    return await runResult(this.#parts, plan, state, outcome, { startedAt, endedAt });
+    const ms = Math.round(clock.monotonic() - startedAt);
+    return await runResult(this.#parts, plan, state, outcome, ms);
   }
 }

@@ -7,11 +7,11 @@ import type { LeaseOwner } from '../store/store.port.ts';
 /** A longer timer fires at once; 24.8 days. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** The real clock, randomness and digest. `clockShiftMs`: how far the clock of this machine is wrong. */
-export function systemRuntime(faults: Faults = noFaults, clockShiftMs = 0): Runtime {
+/** The real clock, randomness and digest. `clockShiftMs`: how far the clock of this machine is wrong now. */
+export function systemRuntime(faults: Faults = noFaults, clockShiftMs: () => number = () => 0): Runtime {
   return {
     clock: {
-      now: () => Date.now() + clockShiftMs,
+      now: () => Date.now() + clockShiftMs(),
       monotonic: () => performance.now(),
       sleep: (ms, signal) =>
         new Promise((resolve) => {
@@ -50,7 +50,7 @@ const noFaults: Faults = { point: () => {} };
  * place passed, `kill:N` ends this process with SIGKILL at the N-th, `stop:N` freezes it there with SIGSTOP; a comma
  * joins them. Anything else, and production, does nothing.
  */
-export function faultsFromEnvironment(value: string | undefined): Faults {
+function faultsFromEnvironment(value: string | undefined): Faults {
   const points = (value ?? '').split(',').flatMap((part) => faultPoint(part) ?? []);
   return {
     point: (name) => {
@@ -72,10 +72,30 @@ function faultPoint(text: string): Faults['point'] | undefined {
   };
 }
 
-/** `clock:MS` among the same faults: a machine whose clock is ahead by so much, or behind with a minus. */
-export function clockShiftFromEnvironment(value: string | undefined): number {
-  const shift = /(?:^|,)clock:(?<ms>[+-]?\d{1,12})(?:,|$)/.exec(value ?? '')?.groups?.ms;
-  return Number(shift ?? 0);
+/** The runtime of a process whose environment asks for faults, or for none. */
+export function runtimeWithFaults(value: string | undefined): Runtime {
+  const faults = faultsFromEnvironment(value);
+  const jump = clockJumpOf(value);
+  if (jump === undefined) return systemRuntime(faults);
+  let left = jump.afterPoints;
+  const counting: Faults = {
+    point: (name) => {
+      left -= 1;
+      faults.point(name);
+    },
+  };
+  return systemRuntime(counting, () => (left <= 0 ? jump.ms : 0));
+}
+
+/**
+ * `clock:MS` among the same faults: a machine whose clock is ahead by so much, or behind with a minus;
+ * `clock:MS@N`: it becomes so at the N-th place that is passed.
+ */
+function clockJumpOf(
+  value: string | undefined,
+): { readonly ms: number; readonly afterPoints: number } | undefined {
+  const found = /(?:^|,)clock:(?<ms>[+-]?\d{1,12})(?:@(?<n>\d{1,6}))?(?:,|$)/.exec(value ?? '')?.groups;
+  return found && { ms: Number(found.ms), afterPoints: Number(found.n ?? 0) };
 }
 
 /** Start time in clock ticks since boot, as the kernel counts it; null when the process is not there. */

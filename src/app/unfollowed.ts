@@ -46,7 +46,7 @@ export async function unfollowedRelease(
     done: `${release.id} still serves`,
     next: 'unship plan shows the way back; unship rollback takes it',
   });
-  const timing = { startedAt: newest.startedAt, endedAt: newest.updatedAt };
+  const ms = Math.max(0, newest.updatedAt - newest.startedAt);
   const outcome = { run: newest.id, status: newest.status, error };
-  return { plan, result: await runResult(parts, plan, state, outcome, timing) };
+  return { plan, result: await runResult(parts, plan, state, outcome, ms) };
 }

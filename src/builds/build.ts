@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { UnshipError } from '../domain/errors.ts';
+import type { MaskInto } from '../domain/secret.ts';
 import type { Source } from '../surfaces/source.port.ts';
 import { type CommandResult, runCommand } from './command.ts';
 import { enclosed, enclosedEnvironment, placesOfPrograms, whyNotEnclosed } from './enclosure.ts';
@@ -22,6 +23,7 @@ export interface Build {
   /** Bytes of memory, all its processes together. */
   readonly memory: number;
   readonly log: string;
+  readonly maskInto?: MaskInto | undefined;
   readonly signal: AbortSignal;
 }
 

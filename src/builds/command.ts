@@ -2,6 +2,8 @@ import type { spawn as Spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { MaskInto } from '../domain/secret.ts';
 import { watchMemory } from './memory.ts';
 
 export interface CommandRun {
@@ -14,14 +16,16 @@ export interface CommandRun {
   readonly log?: string;
   /** Bytes that it and everything it started may hold in memory; no limit when absent. */
   readonly memory?: number;
+  /** Takes secrets out of what is kept of its output: log and tail. Absent: there are none. */
+  readonly maskInto?: MaskInto | undefined;
 }
 
 export interface CommandResult {
   /** Null when it ended well, else why not: `exit code 1`, `not done within 15 min`. */
   readonly failure: string | null;
-  /** The first 64 KiB of its standard output. */
+  /** The first 64 KiB of its standard output, as they were printed. */
   readonly stdout: string;
-  /** The last lines of all its output. */
+  /** The last lines of all its output, without secrets. */
   readonly tail: string;
 }
 
@@ -54,17 +58,22 @@ export async function runCommand(
     failure ??= reason;
     killGroup(child.pid);
   };
-  const heard = (chunk: Buffer): void => {
-    size += chunk.length;
-    tail = (tail + chunk.toString('utf8')).slice(-tailLimit);
-    if (size > outputLimit) end('it printed more than 10 MB');
-    else log?.write(chunk);
+  const keep = (text: string): void => {
+    tail = (tail + text).slice(-tailLimit);
+    if (size <= outputLimit) log?.write(text);
   };
-  child.stdout.on('data', (chunk: Buffer) => {
-    if (stdout.length < captureLimit) stdout += chunk.toString('utf8');
-    heard(chunk);
-  });
-  child.stderr.on('data', heard);
+  const heard = (text: string): void => {
+    size += Buffer.byteLength(text);
+    if (size > outputLimit) end('it printed more than 10 MB');
+  };
+  const heardOut = (text: string): void => {
+    if (stdout.length < captureLimit) stdout += text;
+    heard(text);
+  };
+  const flushed = [
+    heardAndKept(child.stdout, heardOut, keep, run.maskInto),
+    heardAndKept(child.stderr, heard, keep, run.maskInto),
+  ];
   const unwatch =
     run.memory === undefined || child.pid === undefined
       ? () => undefined
@@ -85,10 +94,28 @@ export async function runCommand(
   clearTimeout(timer);
   unwatch();
   run.signal.removeEventListener('abort', aborted);
+  for (const flush of flushed) flush();
   await new Promise<void>((resolve) => (log === null ? resolve() : log.end(() => resolve())));
   run.signal.throwIfAborted();
   return { failure: failure ?? exit, stdout, tail: lastLines(tail) };
 }
+
+/** Each stream by itself: a secret that comes in pieces is whole in its own only. Returns how to keep the rest. */
+function heardAndKept(
+  stream: Readable,
+  heard: (text: string) => void,
+  keep: (text: string) => void,
+  maskInto: MaskInto = plainly,
+): () => void {
+  const kept = maskInto(keep);
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    heard(text);
+    kept.write(text);
+  });
+  return () => kept.flush();
+}
+
+const plainly: MaskInto = (write) => ({ write, flush: () => undefined });
 
 /** A child that left the group may hold the output open for ever. */
 async function settleOutput(child: ReturnType<typeof Spawn>, closed: Promise<void>): Promise<void> {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { EvaluationInterrupted } from '../config/evaluate.ts';
 import { chooseEnvironment, findConfiguration, loadConfiguration } from '../config/load.ts';
 import { secretNames, secretNamesInText, secretValues } from '../config/secrets.ts';
 import { openStateFolder, stateBase } from '../config/state-folder.ts';
@@ -7,8 +8,9 @@ import type { Application } from '../domain/application.ts';
 import { isUnshipError } from '../domain/errors.ts';
 import type { OpenedConfiguration } from './context.ts';
 import type { Host } from './host.ts';
-import type { Masker } from './output/mask.ts';
+import { MaskedWriter, type Masker } from './output/mask.ts';
 import type { Options } from './parse.ts';
+import { Interrupted } from './prompt.ts';
 
 export interface OpenParts {
   readonly host: Host;
@@ -49,6 +51,7 @@ async function loadOrRecall(parts: OpenParts, base: string): Promise<Loaded> {
     masker.register(secretValues(secretNamesInText(textOrNone(file)), host.environment));
     return await loadConfiguration(file);
   } catch (error) {
+    if (error instanceof EvaluationInterrupted) throw new Interrupted();
     const slug = isUnshipError(error) ? error.slug : '';
     const broken = slug === 'config-invalid' || (slug === 'config-missing' && !options.flag('config'));
     if (!survivesBrokenConfiguration || !broken) throw error;
@@ -92,6 +95,7 @@ export async function openApplication(
     command: masker.mask(['unship', ...host.argv].join(' ')),
     user: host.user,
     mask: (text) => masker.mask(text),
+    maskInto: (write) => new MaskedWriter(masker, write),
   });
 }
 

@@ -15,7 +15,7 @@ import type {
   StatusReport,
 } from './report.ts';
 import type { RunSummary } from './run.ts';
-import type { Secret } from './secret.ts';
+import type { MaskInto, Secret } from './secret.ts';
 
 /** How a run is driven. When `signal` aborts the run pauses after the step under way and can be resumed. */
 export interface RunOptions {
@@ -165,6 +165,8 @@ export interface OpenRequest {
   readonly user: string;
   /** A text without the values of the secrets, however they are written: nothing else is kept. Absent: there are none. */
   mask?(text: string): string;
+  /** The same for a text that comes in pieces. */
+  readonly maskInto?: MaskInto;
 }
 
 export type OpenApplication = (request: OpenRequest) => Promise<Application>;

@@ -9,9 +9,9 @@ export function parseDuration(text: string): number | undefined {
   return match === null ? undefined : Math.round(Number(match[1]) * unit[match[2] as keyof typeof unit]);
 }
 
-/** As the screens show it: `85 ms`, `7.0 s`, `12 s`, `4 min`, `2 h`. */
+/** As the screens show it: `85 ms`, `7.0 s`, `12 s`, `4 min`, `2 h`. A clock that was set back leaves nothing. */
 export function formatDuration(ms: number): string {
-  if (ms < 95) return `${Math.round(ms)} ms`;
+  if (ms < 95) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
   if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
   if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;

@@ -193,6 +193,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'The checks failed several times in a row. By policy `page` the release stays until a person decides.',
   },
+  'history-cut-off': {
+    exit: exitCodes.refused,
+    title: 'this clone does not hold the history that must be looked at',
+    next: 'git fetch --unshallow, then repeat; in CI, check out the whole history',
+    explain:
+      'Whether a release contains a quarantined commit, or lacks a security fix, is a question about its ancestors, and in a shallow clone they are missing. It is not guessed at: nothing was done. Ways back are open: they need no history.',
+  },
   'hold-lost': {
     exit: exitCodes.failed,
     title: 'requests are no longer held back',

@@ -38,3 +38,9 @@ export class Secret {
     return '***';
   }
 }
+
+/**
+ * Passes a text on that comes in pieces, without the values of the secrets, also where the border between two pieces
+ * cuts one. `flush` passes on what was held back.
+ */
+export type MaskInto = (write: (text: string) => void) => { write(text: string): void; flush(): void };

@@ -19,6 +19,8 @@ export interface Source {
   checkout(commit: string, folder: string, signal: AbortSignal): Promise<void>;
   /** True when `ancestor` is `commit` itself or one of its ancestors. */
   contains(commit: string, ancestor: string): Promise<boolean>;
+  /** True where the history is cut off somewhere: an ancestor that isn't found may be one all the same. */
+  isShallow(): Promise<boolean>;
   subject(commit: string): Promise<string>;
   /**
    * True when the message of a commit that `commit` has and `since` has not ends with a line `KEY: …`. Where

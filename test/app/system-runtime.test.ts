@@ -4,13 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import {
-  clockShiftFromEnvironment,
-  faultsFromEnvironment,
-  isOwnerAlive,
-  systemRuntime,
-  thisOwner,
-} from '../../src/app/system-runtime.ts';
+import { isOwnerAlive, runtimeWithFaults, systemRuntime, thisOwner } from '../../src/app/system-runtime.ts';
 
 describe('the clock', () => {
   test('sleeps, and wakes at once when it is told to', async () => {
@@ -58,22 +52,30 @@ describe('whether an owner lives', () => {
 
 describe('faults', () => {
   test('are none unless they are asked for', () => {
-    for (const value of [undefined, '', 'no', 'kill:', 'kill:x']) faultsFromEnvironment(value).point('a');
+    for (const value of [undefined, '', 'no', 'kill:', 'kill:x']) runtimeWithFaults(value).faults.point('a');
     const folder = mkdtempSync(join(tmpdir(), 'unship-faults-'));
-    const faults = faultsFromEnvironment(`record:${join(folder, 'places')}`);
+    const { faults } = runtimeWithFaults(`record:${join(folder, 'places')}`);
     for (const name of ['a.before', 'a.after']) faults.point(name);
     assert.equal(readFileSync(join(folder, 'places'), 'utf8'), 'a.before\na.after\n');
     rmSync(folder, { recursive: true });
   });
 
-  test('shift the clock of a process, in either direction, and only when asked', () => {
+  test('shift the clock of a process, in either direction, at once or later, and only when asked', () => {
+    const shiftOf = (value: string | undefined): number => {
+      const { clock } = runtimeWithFaults(value);
+      return Math.round((clock.now() - Date.now()) / 60_000) * 60_000;
+    };
     assert.deepEqual(
-      [undefined, '', 'clock:', 'clock:x', 'kill:3,clock:+3600000', 'clock:-864000000'].map(
-        clockShiftFromEnvironment,
+      [undefined, '', 'clock:', 'clock:x', 'kill:3,clock:+3600000', 'clock:-864000000', 'clock:60000@1'].map(
+        shiftOf,
       ),
-      [0, 0, 0, 0, 3_600_000, -864_000_000],
+      [0, 0, 0, 0, 3_600_000, -864_000_000, 0],
     );
-    const { clock } = systemRuntime(undefined, 3_600_000);
-    assert.ok(Math.abs(clock.now() - Date.now() - 3_600_000) < 60_000);
+    const { clock, faults } = runtimeWithFaults('clock:-3600000@2');
+    const before = clock.now();
+    faults.point('a');
+    assert.ok(clock.now() >= before);
+    faults.point('b');
+    assert.ok(clock.now() < before - 3_000_000);
   });
 });

@@ -4,10 +4,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import type { EnvironmentDefinition } from '../../src/domain/definition.ts';
 import { filesBelow, filesWith, findLeak } from '../support/leaks.ts';
 import { buildProgram, type Program } from '../support/program.ts';
-import { type Ended, said, type World } from '../support/world.ts';
-import { givenGoodRelease, givenTwoReleases, requireExit } from './given.ts';
+import { type Ended, firstVersion, said, type World } from '../support/world.ts';
+import { given, givenGoodRelease, givenTwoReleases, requireExit } from './given.ts';
 
 let program: Program;
 
@@ -105,15 +106,88 @@ it('control 7: what another tool says of the secret is masked before it is kept,
   requireNowhere(world, canary, [...told.map(said), readFileSync(events, 'utf8')]);
 });
 
+/** Prints the secret in every form, also cut between two writes, on both streams; fails where `fail` is committed. */
+const talkativeBuild = `import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+const secret = readFileSync(process.argv[2], 'utf8');
+const bytes = Buffer.from(secret);
+const forms = [secret, bytes.toString('base64'), bytes.toString('base64url'), bytes.toString('hex'),
+  bytes.toString('hex').toUpperCase(), encodeURIComponent(secret), JSON.stringify({ secret }),
+  Buffer.from('user:' + secret).toString('base64')];
+for (const stream of [process.stdout, process.stderr]) {
+  for (const form of forms) stream.write('said ' + form + ' so\\n');
+  for (const form of forms) {
+    stream.write('in pieces ' + form.slice(0, form.length / 2));
+    await sleep(20);
+    stream.write(form.slice(form.length / 2) + '\\n');
+  }
+  stream.write('x'.repeat(3980) + secret + '\\n');
+}
+process.exitCode = existsSync('fail') ? 1 : 0;
+`;
+
+it('control 7: what a build prints of the secret is masked before it is kept, in whatever pieces it comes', async (context) => {
+  // Given builds, of the web and of the desktop, that know the address from a file of their own
+  const canary = 'canary-7f3a21-of-a-build';
+  const address = `http://127.0.0.1:9/services/${canary}?a=b&c=d`;
+  const world = await given(context, program, { surfaces: 'all', variables: { HOOK: address } });
+  const known = join(world.folder, 'known-to-a-build');
+  const script = join(world.folder, 'build.mjs');
+  writeFileSync(known, address);
+  writeFileSync(script, talkativeBuild);
+  const building = { build: [process.execPath, script, known], buildReads: [known, script] };
+  const { surfaces, ...rest } = world.environment('all', { notifications: notifications('HOOK') });
+  const { desktop, database } = surfaces as { [name: string]: EnvironmentDefinition['surfaces'][string] };
+  const artifacts = { ...building, build: [...building.build, '--', 'desktop'], artifacts: '.' };
+  world.configure({
+    production: {
+      ...rest,
+      surfaces: {
+        web: world.webSurface(world.port, building),
+        ...(database === undefined ? {} : { database }),
+        ...(desktop === undefined
+          ? {}
+          : { desktop: { ...desktop, options: { ...(desktop.options as object), ...artifacts } as never } }),
+      },
+    },
+  });
+  // When one is built well, and the next is not
+  await world.commit(firstVersion);
+  await world.expect(0, ['release', '--only', 'web,database', '--yes']);
+  const events = join(world.folder, 'events.ndjson');
+  const told = [await world.run(['release', '--yes', '--json', '--events', events])];
+  world.write('fail', '');
+  await world.commit({ version: 'v2', column: 'mood' });
+  told.push(await world.run(['release', '--only', 'web', '--yes', '--events', events]));
+  requireExit(told[1] as Ended, 1, 'build-failed');
+  told.push(await world.run(['show', '3', '--json']));
+  // Then both logs hold all that was said, but for the secret
+  const logs = filesBelow(world.stateBase).filter((file) => /\/logs\/build-.*\.log$/.test(file));
+  assert.deepEqual(logs.map((file) => file.split('/').at(-3)).sort(), ['desktop', 'web', 'web']);
+  for (const log of logs) {
+    const text = readFileSync(log, 'utf8');
+    assert.equal(text.match(/^said .*\*\*\*.* so$/gm)?.length, 16, text);
+    assert.equal(text.match(/in pieces .*\*\*\*/g)?.length, 16, text);
+  }
+  rmSync(known);
+  const texts = [...told.map(said), readFileSync(events, 'utf8')];
+  requireNowhere(world, canary, texts, ['state.db', 'daemon.log']);
+});
+
 function notifications(name: string): { readonly team: readonly never[] } {
   return { team: [{ provider: 'slack', options: { webhook: { $secret: name } } } as never] };
 }
 
 /** Neither said, nor in any file of state or feed, nor on the command line of a process. */
-function requireNowhere(world: World, canary: string, texts: readonly string[]): void {
+function requireNowhere(
+  world: World,
+  canary: string,
+  texts: readonly string[],
+  kept: readonly string[] = ['state.db', 'incident-1.md', 'daemon.log'],
+): void {
   for (const text of texts) assert.equal(findLeak(text, canary), undefined, text);
   const files = filesBelow(world.stateBase);
-  for (const name of ['state.db', 'incident-1.md', 'daemon.log']) {
+  for (const name of kept) {
     assert.ok(
       files.some((file) => file.endsWith(name)),
       name,

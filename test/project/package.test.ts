@@ -75,6 +75,7 @@ test('control 37: the package holds these files and no others', () => {
       'dist/cli.cjs',
       'dist/domain/*.d.ts',
       'dist/domain/*.js',
+      'dist/evaluation-worker.js',
       'dist/gateway.js',
       'dist/index.d.ts',
       'dist/index.js',

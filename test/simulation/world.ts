@@ -268,6 +268,7 @@ export class World {
       objectAt: async () => null,
       checkout: async () => {},
       contains: async (commit, ancestor) => contains(commit, ancestor),
+      isShallow: async () => false,
       subject: async (commit) => `commit ${commit.slice(-4)}`,
       hasTrailer: async () => false,
     };

@@ -244,7 +244,11 @@ export class World {
   }
 
   async git(...args: readonly string[]): Promise<string> {
-    const ended = await this.#start('git', args, {}).ended;
+    return await this.gitIn(this.repository, ...args);
+  }
+
+  async gitIn(folder: string, ...args: readonly string[]): Promise<string> {
+    const ended = await this.#start('git', ['-C', folder, ...args], {}).ended;
     if (ended.exit !== 0) throw new Error(`git ${args.join(' ')} failed: ${ended.stderr}`);
     return ended.stdout;
   }

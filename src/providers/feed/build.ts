@@ -53,6 +53,7 @@ export async function buildCommit<T>(
       withinMs: parseDuration(options.buildWithin ?? '15m') ?? 900_000,
       memory: (options.buildMemory ?? defaultMemoryMiB) * 2 ** 20,
       log,
+      maskInto: environment.maskInto,
       signal: context.signal,
     });
     if (failure !== null) {

@@ -87,6 +87,8 @@ export function createSource(root: string): Source {
       await assertThere(root, ask, ancestor, stderr);
       throw failure(root, undefined, stderr);
     },
+    isShallow: async () =>
+      (await ask(['rev-parse', '--is-shallow-repository'])).stdout.toString('utf8').trim() === 'true',
     hasTrailer: async (commit, since, key) => {
       assertCommit(commit);
       const isThere = isCommit(since) && (await ask(['cat-file', '-e', `${since}^{commit}`])).code === 0;

@@ -43,6 +43,7 @@ export function createCommandSwitch(
       environment: { ...basicEnvironment(), ...options.environment, ...more },
       withinMs: commandWithinMs,
       signal: context.signal,
+      maskInto: environment.maskInto,
     });
   const live = async (context: LookContext): Promise<ReleaseId | null> => {
     const result = await run(commands.live, context, {});

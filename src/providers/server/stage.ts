@@ -161,6 +161,7 @@ async function runBuildStep(
     memory: (options.buildMemory ?? defaultMemoryMiB) * 2 ** 20,
     signal: context.signal,
     log,
+    maskInto: environment.maskInto,
   });
   if (result.failure === null) return;
   if (/ENOSPC|No space left on device/.test(result.tail)) throw diskFull(layout, result.tail);

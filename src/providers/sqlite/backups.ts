@@ -19,6 +19,7 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { ensureFolder, publishFile, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
 import { longWork } from './long-work.ts';
+import { nextMoment } from './moments.ts';
 import { keepElsewhere } from './second-location.ts';
 
 export function readBackup(core: Core, id: string): BackupRecord | undefined {
@@ -87,7 +88,7 @@ export async function completeBackup(
   const unsealed: BackupRecord = {
     schema: 'unship.backup/2',
     ...identity,
-    takenAt: context.runtime.clock.now(),
+    takenAt: nextMoment(context, core),
     ...{ sha256, bytes, ...schemaOf(core, partial), rows },
   };
   // SQLite makes files as the caller's umask has it.

@@ -13,6 +13,7 @@ import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
 import { requireSpace } from './files.ts';
 import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { archiveSubject, commit, recordOf, withScratch } from './migration-work.ts';
+import { nextMoment } from './moments.ts';
 import { replayFromBackup } from './replay.ts';
 import { runTransition } from './transition.ts';
 
@@ -79,7 +80,7 @@ async function takeBack(
       const record = back?.archive.file ?? null;
       const recordedIn =
         record !== null && dirname(record) === core.archives.folder ? basename(record) : null;
-      const extra = { mark: null, epoch, at: context.runtime.clock.now(), recordedIn };
+      const extra = { mark: null, epoch, at: nextMoment(context, core), recordedIn };
       publish.push(() => writer.publish(recordOf(core, request, migration, 'down', result, extra)));
     }
     context.runtime.faults.point('sqlite.migrate-down.ran');

@@ -15,6 +15,7 @@ import {
   requireReferences,
   withScratch,
 } from './migration-work.ts';
+import { nextMoment } from './moments.ts';
 import { runTransition } from './transition.ts';
 
 async function applyOne(
@@ -54,7 +55,7 @@ async function applyOne(
       const extra = {
         mark: ledger.mark(database, migration.version),
         epoch,
-        at: context.runtime.clock.now(),
+        at: nextMoment(context, core),
       };
       writer.publish(recordOf(core, request, migration, 'up', result, extra));
       context.runtime.faults.point('sqlite.migrate-up.before');

@@ -22,6 +22,7 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, raiseFence } from './fence.ts';
 import { ensureFolder, readJson, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
 import { withScratch } from './migration-work.ts';
+import { nextMoment } from './moments.ts';
 import { quoteText, restoredTable } from './names.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 import { singleFile } from './single-file.ts';
@@ -145,7 +146,7 @@ function decide(work: Work, watcher: DatabaseSync, baseline: Baseline, safety: S
     backup: record.id,
     safetyBackup: isLate ? safety.lateId : safety.id,
     rowsLost: lost,
-    at: context.runtime.clock.now(),
+    at: nextMoment(context, core),
   };
   writeFileDurably(work.stateFile, JSON.stringify(state));
   context.runtime.faults.point('sqlite.restore.before');

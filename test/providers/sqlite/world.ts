@@ -44,7 +44,8 @@ export class Commits {
         createHash('sha1')
           .update(JSON.stringify(files(commit)))
           .digest('hex'),
-      ...{ resolve: unused, checkout: unused, contains: unused, subject: unused, hasTrailer: unused },
+      ...{ resolve: unused, checkout: unused, contains: unused, isShallow: unused },
+      ...{ subject: unused, hasTrailer: unused },
     };
   }
 }
