@@ -1,4 +1,4 @@
-import type { SurfaceFacts } from '../domain/facts.ts';
+import { readDatabaseArtifact, type SurfaceFacts } from '../domain/facts.ts';
 import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
@@ -34,12 +34,13 @@ export async function draftRelease(
   const changed: string[] = [];
   for (const [name, seen] of Object.entries(facts.surfaces)) {
     const before = live?.surfaces[name];
-    const fresh = only === undefined || only.includes(name) ? changeOf(seen, commit, id) : null;
+    const isAsked = only === undefined || only.includes(name);
+    const fresh = isAsked ? changeOf(seen, commit, id) : null;
     if (fresh !== null) {
       parted[name] = fresh;
       changed.push(name);
     } else if (before !== undefined) {
-      parted[name] = before;
+      parted[name] = carriedOver(before, seen, isAsked ? { commit, since: id } : before);
     } else {
       const adopted = adoptedSurface(seen, id);
       if (adopted !== null) parted[name] = adopted;
@@ -101,6 +102,22 @@ function changeOf(seen: SurfaceFacts, commit: string, id: Release['id']): Surfac
   }
   if (seen.atCommit === null || seen.atCommit === seen.offered) return null;
   return { kind: 'desktop', commit, artifact: null, label: seen.atCommit, since: id };
+}
+
+/**
+ * A schema can be another than the live release left behind: a rollback kept it, or a person has migrated. It is
+ * what the new code is released on, so going back to that code must lead there and no further.
+ */
+function carriedOver(
+  before: SurfaceRelease,
+  seen: SurfaceFacts,
+  from: Pick<SurfaceRelease, 'commit' | 'since'>,
+): SurfaceRelease {
+  if (seen.kind !== 'database') return before;
+  const recorded = readDatabaseArtifact(before.artifact)?.applied;
+  if (recorded?.join('\n') === seen.applied.join('\n')) return before;
+  const artifact = { applied: [...seen.applied], fingerprint: seen.fingerprint };
+  return { kind: 'database', ...from, artifact, label: schemaLabel(seen.applied) };
 }
 
 /** What is there already becomes part of the release as it is. */
