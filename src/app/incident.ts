@@ -9,6 +9,7 @@ import { releaseUnhealthy, runBlocked, runDone } from '../incident/communication
 import type { Message } from '../incident/communication.port.ts';
 import {
   draftIncident as draft,
+  type EarlierAttempt,
   type IncidentFacts,
   type MessageRecord,
 } from '../incident/post-mortem/draft.ts';
@@ -53,6 +54,7 @@ async function factsOf(parts: Parts, run: number, plan: Plan, incident: number):
     run,
     plan,
     journal,
+    attempts: await earlierAttempts(parts, run, plan),
     bad,
     good,
     subjects: Object.fromEntries(subjects.filter(([, subject]) => subject !== '')),
@@ -62,6 +64,28 @@ async function factsOf(parts: Parts, run: number, plan: Plan, incident: number):
   };
 }
 
+/** Rollbacks of the same release that this run superseded, with nothing that ended in between; oldest first. */
+async function earlierAttempts(parts: Parts, run: number, plan: Plan): Promise<readonly EarlierAttempt[]> {
+  const attempts: EarlierAttempt[] = [];
+  for (const earlier of await parts.store.runs(50)) {
+    if (earlier.id >= run || earlier.kind === 'rehearsal') continue;
+    const { id, kind, status, from } = earlier;
+    if (kind !== 'rollback' || status !== 'superseded' || from !== plan.from) break;
+    const itsPlan = await parts.store.plan(id);
+    if (itsPlan === undefined) break;
+    attempts.unshift({ run: id, plan: itsPlan, journal: await readableJournal(parts, id) });
+  }
+  return attempts;
+}
+
+/** A damaged journal of another run must not keep the rollback from being told; what it held is not known then. */
+async function readableJournal(parts: Parts, run: number): Promise<readonly JournalEntry[]> {
+  return await parts.store.journal(run).catch((error: unknown) => {
+    if (isUnshipError(error) && error.slug === 'journal-corrupt') return [];
+    throw error;
+  });
+}
+
 /** When the bad release went live and what gave it away, from the run that released it. */
 async function releaseStory(
   parts: Parts,
@@ -69,11 +93,7 @@ async function releaseStory(
 ): Promise<Pick<IncidentFacts, 'liveSince' | 'detection'>> {
   const release = (await parts.store.runs(50)).find((item) => item.kind === 'release' && item.to === bad);
   if (release === undefined) return { liveSince: null, detection: null };
-  // A damaged journal of the release must not keep the rollback from being told; what it held is not known then.
-  const entries = await parts.store.journal(release.id).catch((error: unknown) => {
-    if (isUnshipError(error) && error.slug === 'journal-corrupt') return [];
-    throw error;
-  });
+  const entries = await readableJournal(parts, release.id);
   const live = entries.find(
     (entry) => entry.type === 'step' && entry.step === 'unship.record-live' && entry.status === 'verified',
   );

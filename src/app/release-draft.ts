@@ -1,5 +1,5 @@
 import { UnshipError } from '../domain/errors.ts';
-import type { Facts, SurfaceFacts } from '../domain/facts.ts';
+import { type Facts, readDatabaseArtifact, type SurfaceFacts } from '../domain/facts.ts';
 import { canonicalJson, type Json } from '../domain/json.ts';
 import { isCommit, shortCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
@@ -38,12 +38,13 @@ function partition(
   const changed: string[] = [];
   for (const [name, seen] of Object.entries(facts.surfaces)) {
     const before = live?.surfaces[name];
-    const fresh = only === undefined || only.includes(name) ? changeOf(seen, commit, id) : null;
+    const isAsked = only === undefined || only.includes(name);
+    const fresh = isAsked ? changeOf(seen, commit, id) : null;
     if (fresh !== null) {
       surfaces[name] = fresh;
       changed.push(name);
     } else if (before !== undefined) {
-      surfaces[name] = before;
+      surfaces[name] = carriedOver(before, seen, isAsked ? { commit, since: id } : before);
     } else {
       const adopted = adoptedSurface(seen, id);
       if (adopted !== null) surfaces[name] = adopted;
@@ -146,6 +147,22 @@ function changeOf(seen: SurfaceFacts, commit: string, id: Release['id']): Surfac
   }
   if (seen.atCommit === null || seen.atCommit === seen.offered) return null;
   return { kind: 'desktop', commit, artifact: null, label: seen.atCommit, since: id };
+}
+
+/**
+ * A schema can be another than the live release left behind: a rollback kept it, or a person has migrated. It is
+ * what the new code is released on, so going back to that code must lead there and no further.
+ */
+function carriedOver(
+  before: SurfaceRelease,
+  seen: SurfaceFacts,
+  from: Pick<SurfaceRelease, 'commit' | 'since'>,
+): SurfaceRelease {
+  if (seen.kind !== 'database') return before;
+  const recorded = readDatabaseArtifact(before.artifact)?.applied;
+  if (recorded?.join('\n') === seen.applied.join('\n')) return before;
+  const artifact = { applied: [...seen.applied], fingerprint: seen.fingerprint };
+  return { kind: 'database', ...from, artifact, label: schemaLabel(seen.applied) };
 }
 
 /** What is there already becomes part of the release as it is. */

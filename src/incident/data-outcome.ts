@@ -64,6 +64,44 @@ export function dataOutcome(plan: Plan, state: RunState): DataOutcome {
   };
 }
 
+/**
+ * What became of it in all: an attempt that was superseded keeps what it did, and the run that took over has no
+ * step for it any more. A step that is repeated tells for both.
+ */
+export function inAll(
+  last: { readonly plan: Plan; readonly data: DataOutcome },
+  attempts: readonly { readonly data: DataOutcome }[],
+): DataOutcome {
+  const reached = attempts
+    .map(({ data }) => data)
+    .filter(({ archives, archived, lost, givenBack, withheld, safetyBackups, unknown }) =>
+      [archives.length, archived, lost, givenBack, withheld, safetyBackups.length, unknown.length].some(
+        (figure) => figure > 0,
+      ),
+    );
+  if (reached.length === 0) return last.data;
+  const all = [...reached, last.data];
+  const repeated = new Set(last.plan.steps.map(({ id }) => id));
+  const sum = (figure: (data: DataOutcome) => number): number =>
+    all.reduce((total, data) => total + figure(data), 0);
+  return {
+    touched: true,
+    kept: Math.max(...all.map(({ kept }) => kept)),
+    archived: sum(({ archived }) => archived),
+    lost: sum(({ lost }) => lost),
+    givenBack: sum(({ givenBack }) => givenBack),
+    keptEdits: sum(({ keptEdits }) => keptEdits),
+    withheld: sum(({ withheld }) => withheld),
+    records: all.flatMap(({ records }) => records),
+    archives: all.flatMap(({ archives }) => archives),
+    safetyBackups: all.flatMap(({ safetyBackups }) => safetyBackups),
+    unknown: [
+      ...reached.flatMap(({ unknown }) => unknown.filter((id) => !repeated.has(id))),
+      ...last.data.unknown,
+    ],
+  };
+}
+
 export function countText(count: number): string {
   return String(count).replace(/\B(?=(?:\d{3}){1,6}$)/g, ',');
 }

@@ -14,6 +14,7 @@ function facts(more: Partial<IncidentFacts> = {}): IncidentFacts {
     run: 58,
     plan: rollbackPlan(),
     journal: rolledBack,
+    attempts: [],
     bad: release('r42'),
     good: release('r41'),
     subjects: { [badCommit]: 'Add moods to entries' },
@@ -45,6 +46,41 @@ test('the timeline tells what happened, when, and how long it took', () => {
       [13_000, 'rollback done', undefined],
     ],
   );
+});
+
+test('what a superseded attempt did is told with the run that took over from it', () => {
+  // Given an attempt that took the schema back and came no further
+  const output = { archived: 212, archive: '/state/archives/0018.down.db', givenBack: 4 };
+  const earlier = journalOf(
+    { type: 'run', status: 'running' },
+    { type: 'step', step: 'vault.migrate-down', status: 'verified', attempt: 1, output },
+    { type: 'run', status: 'paused' },
+    { type: 'run', status: 'superseded', note: 'by unship rollback' },
+  );
+  const last = rollbackPlan({
+    reason: 'rollback',
+    steps: rollbackPlan().steps.filter(({ surface }) => surface === 'web'),
+    changes: rollbackPlan().changes.filter(({ surface }) => surface === 'web'),
+    risk: { tables: [], dropped: [], exact: true },
+  });
+  const web = rolledBack.filter(
+    (entry) => entry.type === 'run' || ('step' in entry && entry.step === 'web.switch'),
+  );
+  const journal = web.map((entry) => ({ ...entry, at: entry.at + 60_000 }));
+  // When the next run, which had nothing to do for the database any more, is told
+  const draft = draftIncident(
+    facts({ plan: last, journal, attempts: [{ run: 57, plan: rollbackPlan(), journal: earlier }] }),
+  );
+  // Then nothing of the first is left out
+  const data = section(draft, 'Data');
+  assert.match(data, /^- In short: 1,392 rows kept, 212 archived, 0 lost$/m);
+  assert.match(data, /Archived rows lie in .*0018\.down\.db/);
+  assert.match(data, /Went away with the schema: entries\.mood/);
+  assert.match(section(draft, 'What was affected'), /\| vault \| .* \| verified \|/);
+  assert.match(section(draft, 'Timeline'), /superseded by another run: by unship rollback/);
+  assert.match(section(draft, 'Summary'), /Reason given: entries can not be saved$/m);
+  assert.match(section(draft, 'Summary'), /The way back took: 63 s/);
+  assert.match(draft, /made from the journal of run 58 and of run 57, which it took over from/);
 });
 
 test('what was recorded and not given back is counted, and where it lies is named', () => {

@@ -3,7 +3,7 @@ import { shortCommit } from '../../domain/names.ts';
 import type { Plan } from '../../domain/plan.ts';
 import type { Release } from '../../domain/release.ts';
 import { foldRun, type JournalEntry, type RunState, type RunStatus } from '../../domain/run.ts';
-import { countText, type DataOutcome, dataLine, dataOutcome } from '../data-outcome.ts';
+import { countText, type DataOutcome, dataLine, dataOutcome, inAll } from '../data-outcome.ts';
 import { timeline, utc } from '../timeline.ts';
 import { list, escapeMarkdown as md, shortMarkdown, table } from './markdown.ts';
 
@@ -16,12 +16,21 @@ export interface MessageRecord {
   readonly note?: string;
 }
 
+/** A rollback of the same release that did not get through, before this one took over. */
+export interface EarlierAttempt {
+  readonly run: number;
+  readonly plan: Plan;
+  readonly journal: readonly JournalEntry[];
+}
+
 /** Everything a draft is made of; what is null is not known, and the draft says so. */
 export interface IncidentFacts {
   readonly incident: number | null;
   readonly run: number;
   readonly plan: Plan;
   readonly journal: readonly JournalEntry[];
+  /** Oldest first. */
+  readonly attempts: readonly EarlierAttempt[];
   readonly bad: Release | null;
   readonly good: Release | null;
   /** First lines of commit messages by full hash. */
@@ -72,8 +81,14 @@ function commitText({ subjects }: IncidentFacts, release: Release | null): strin
   return `${md(release.id)} (${md(shortCommit(release.commit))}${about})`;
 }
 
+/** Where nobody gave one, a plan says what it is. */
+function isReason(text: string): boolean {
+  return text !== '' && text !== 'rollback';
+}
+
 function summary(story: Story): string {
-  const { plan, liveSince, detection, startedAt, endedAt } = story;
+  const { plan, attempts, liveSince, detection, startedAt, endedAt } = story;
+  const reasons = [...new Set([...attempts, { plan }].map((run) => run.plan.reason))].filter(isReason);
   const detected =
     detection === null
       ? unknown
@@ -84,7 +99,7 @@ function summary(story: Story): string {
     `Went back to: ${commitText(story, story.good)}`,
     `Live from: ${liveSince === null ? unknown : utc(liveSince)}`,
     `Noticed: ${detected}`,
-    `Reason given: ${plan.reason === '' ? unknown : shortMarkdown(plan.reason, shownLine)}`,
+    `Reason given: ${reasons.length === 0 ? unknown : shortMarkdown(reasons.join('; '), shownLine)}`,
     `The way back took: ${took}`,
   ]);
 }
@@ -102,19 +117,30 @@ function impact({ liveSince, endedAt, requests }: Story): string {
   ]);
 }
 
-function affected({ plan, state }: Story): string {
-  if (plan.changes.length === 0) return 'No surface was changed.';
-  const rows = plan.changes.map(({ surface, kind, now, after, what }) => {
-    const steps = plan.steps.filter((step) => step.surface === surface && step.importance === 'required');
-    const through = steps.every(({ id }) => state.steps[id]?.status === 'verified');
+function affected({ plan, state, attempts }: Story): string {
+  const through = { plan, state };
+  const earlier = attempts.map((attempt) => ({ ...attempt, state: foldRun(attempt.plan, attempt.journal) }));
+  // What the last one had nothing to do with any more, the attempt before it has done.
+  const told = [through, ...earlier.reverse()].flatMap((run) =>
+    run.plan.changes.map((change) => ({ change, run })),
+  );
+  const shown = told.filter(
+    ({ change }, index) => told.findIndex((other) => other.change.surface === change.surface) === index,
+  );
+  if (shown.length === 0) return 'No surface was changed.';
+  const rows = shown.map(({ change: { surface, kind, now, after, what }, run }) => {
+    const steps = run.plan.steps.filter((step) => step.surface === surface && step.importance === 'required');
+    const isThrough = steps.every(({ id }) => run.state.steps[id]?.status === 'verified');
     const cells = [surface, kind, now, after, what].map((text) => shortMarkdown(text, 120));
-    return [...cells, through ? 'verified' : '**not finished**'];
+    return [...cells, isThrough ? 'verified' : '**not finished**'];
   });
   return table(['surface', 'kind', 'before', 'after', 'what was done', 'state'], rows);
 }
 
-function dataSection({ plan, data }: Story): string {
-  const tables = plan.risk.tables.map((of) => [
+function dataSection({ plan, data, attempts }: Story): string {
+  const counted = [...attempts, { plan }].findLast((run) => run.plan.risk.tables.length > 0) ?? { plan };
+  const dropped = [...attempts, { plan }].flatMap((run) => run.plan.risk.dropped);
+  const tables = counted.plan.risk.tables.map((of) => [
     md(of.table),
     ...[of.kept, of.archived, of.lost, of.editedSince].map(countText),
   ]);
@@ -131,21 +157,22 @@ function dataSection({ plan, data }: Story): string {
     ...(data.keptEdits > 0
       ? [`Later edits by the application left alone: ${countText(data.keptEdits)}`]
       : []),
-    ...plan.risk.dropped.map((name) => `Went away with the schema: ${md(name)}`),
+    ...[...new Set(dropped)].map((name) => `Went away with the schema: ${md(name)}`),
   ];
-  const counted =
+  const figures =
     tables.length === 0
       ? ''
       : `\n\nAs counted for the plan:\n\n${table(['table', 'kept', 'archived', 'lost', 'edited since'], tables)}`;
-  return `${list(facts)}${counted}`;
+  return `${list(facts)}${figures}`;
 }
 
-function timelineSection({ plan, journal, liveSince, detection }: Story): string {
+function timelineSection({ plan, journal, attempts, liveSince, detection }: Story): string {
   const before = [
     ...(liveSince === null ? [] : [{ at: liveSince, text: `${plan.from ?? 'the release'} went live` }]),
     ...(detection === null ? [] : [{ at: detection.at, text: `noticed: ${detection.text}` }]),
   ];
-  const story = [...before, ...timeline(plan, journal)].sort((a, b) => a.at - b.at);
+  const runs = [...attempts, { plan, journal }].flatMap((run) => timeline(run.plan, run.journal));
+  const story = [...before, ...runs].sort((a, b) => a.at - b.at);
   const rows = story.map((entry) => [
     utc(entry.at),
     'ms' in entry && entry.ms !== undefined ? formatDuration(entry.ms) : '',
@@ -233,15 +260,23 @@ function questions({ data, detection }: Story): string {
   ]);
 }
 
+function tookOver(attempts: readonly EarlierAttempt[]): string {
+  if (attempts.length === 0) return '';
+  return ` and of ${attempts.map((attempt) => `run ${attempt.run}`).join(', ')}, which it took over from`;
+}
+
 /** A draft for people to correct and complete, in Markdown. Pure: the same facts give the same text. */
 export function draftIncident(facts: IncidentFacts): string {
-  const { plan, journal, incident, run } = facts;
+  const { plan, journal, attempts, incident, run } = facts;
   const state = foldRun(plan, journal);
+  const earlier = attempts.map((attempt) => ({
+    data: dataOutcome(attempt.plan, foldRun(attempt.plan, attempt.journal)),
+  }));
   const story: Story = {
     ...facts,
     state,
-    data: dataOutcome(plan, state),
-    startedAt: journal[0]?.at ?? null,
+    data: inAll({ plan, data: dataOutcome(plan, state) }, earlier),
+    startedAt: (attempts[0]?.journal ?? journal)[0]?.at ?? null,
     endedAt: endOfDamage(plan, state),
   };
   const number = incident === null ? '' : ` ${incident}`;
@@ -260,7 +295,7 @@ export function draftIncident(facts: IncidentFacts): string {
   const parts = [
     `# Incident${number}: ${md(plan.application)} ${md(plan.environment)}, ${md(movement)}`,
     `**Status: ${statusWord(state.status)}**`,
-    `Draft, made from the journal of run ${run}. It tells what was recorded and seen; causes and blame it does not know.`,
+    `Draft, made from the journal of run ${run}${tookOver(attempts)}. It tells what was recorded and seen; causes and blame it does not know.`,
     ...sections.map(([title, text]) => `## ${title}\n\n${text}`),
   ];
   return `${parts.join('\n\n')}\n`;
