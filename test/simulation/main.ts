@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { recordResult } from '../reliability/record.ts';
 import { faultKinds } from './faults.ts';
 import { simulateKills } from './kill-points/tell.ts';
 import { preload } from './preload.ts';
@@ -10,7 +11,7 @@ import { Story } from './story.ts';
 /**
  * `npm run simulate -- [--from SEED] [--schedules N] [--workers N]` runs schedules and tells what was wrong in which;
  * `npm run simulate -- --seed SEED` tells the story of one. `npm run simulate -- --kills singles|pairs|triples` kills
- * twelve kinds of plans everywhere instead.
+ * twelve kinds of plans everywhere instead. `--record` writes what was reached to `bench/RELIABILITY.md`.
  */
 const { values } = parseArgs({
   options: {
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     kills: { type: 'string' },
     shape: { type: 'string' },
     points: { type: 'string' },
+    record: { type: 'boolean', default: false },
     workers: { type: 'string', default: String(availableParallelism()) },
   },
 });
@@ -45,6 +47,18 @@ function tellViolations({ violations }: Tally): void {
   }
 }
 
+function recordSchedules(from: number, { schedules, fired, violations }: Tally, durationMs: number): void {
+  const faults = Object.values(fired).reduce((sum, count) => sum + count, 0);
+  recordResult({
+    part: 'A simulation',
+    command: `npm run simulate -- --from ${from} --schedules ${schedules} --record`,
+    seeds: `${from} to ${from + schedules - 1}`,
+    counts: { schedules, faults, 'kinds of fault': faultKinds.filter((kind) => fired[kind] > 0).length },
+    durationMs,
+    violations: violations.map(({ seed, text }) => `seed ${seed}: ${text}`),
+  });
+}
+
 async function runMany(from: number, schedules: number, workers: number): Promise<boolean> {
   const began = performance.now();
   const tally = await runSideBySide(from, schedules, { workers });
@@ -54,6 +68,7 @@ async function runMany(from: number, schedules: number, workers: number): Promis
   console.log(
     `${tally.schedules} schedules in ${seconds.toFixed(1)} s, ${Math.round(tally.schedules / seconds)} a second, ${tally.violations.length} violations`,
   );
+  if (values.record) recordSchedules(from, tally, seconds * 1000);
   return tally.violations.length === 0;
 }
 
