@@ -288,7 +288,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.refused,
     title: 'the run is past its point of no return',
     next: 'let it end, then unship undo',
-    explain: 'Clients may already have what was published.',
+    explain:
+      'Clients may already have what was published. Or the run took over from one that was half-way: undone, it would leave the application there, and nobody would go on from it.',
   },
   paused: {
     exit: exitCodes.paused,

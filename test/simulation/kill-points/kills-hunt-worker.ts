@@ -3,8 +3,15 @@ import type { PlantedBug } from '../../planted/bugs.ts';
 import { plant } from '../../planted/plant.ts';
 import type { Extent, Kill, Violation } from './walk.ts';
 
-/** One bug is hunted by kills: shape after shape, until something is wrong. Answers that violation, or null. */
-const { bug, extent } = workerData as { readonly bug: PlantedBug; readonly extent: Extent };
+export interface Hunt {
+  readonly bug: PlantedBug;
+  readonly extent: Extent;
+  /** The shape in which it is looked for; absent: in one after another. */
+  readonly shape?: string;
+}
+
+/** One bug is hunted by kills until something is wrong. Answers that violation, or null. */
+const { bug, extent, shape: name } = workerData as Hunt;
 plant(bug);
 Error.stackTraceLimit = 0;
 const { preload } = await import('../preload.ts');
@@ -14,7 +21,7 @@ await preload();
 
 async function firstViolation(): Promise<Violation | null> {
   const none: readonly Kill[] = [];
-  for (const shape of shapes) {
+  for (const shape of shapes.filter((one) => name === undefined || one.name === name)) {
     const walk = await Walk.of(shape);
     const [text] = walk.judge(walk.undisturbed, none);
     if (text !== undefined) return { shape: shape.name, kills: none, text };

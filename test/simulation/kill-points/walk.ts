@@ -114,7 +114,8 @@ export class Walk {
     const { planned = [] } = shape;
     const scenes: [Scene, ...Scene[]] = [await play(start, shape.act, {}, { planned })];
     const missing = planned.filter(({ kind }) => !scenes[0].world.faults.happened(kind));
-    if (missing.length > 0) throw new Error(`${shape.name}: no ${missing.map(({ kind }) => kind).join()}`);
+    const wrong = [...start.violations, ...missing.map(({ kind }) => `there was no ${kind}`)];
+    if (wrong.length > 0) throw new Error(`${shape.name}: ${wrong.join('; ')}`);
     if (shape.otherwise !== undefined) scenes.push(await play(start, shape.otherwise));
     return new Walk(shape, start, scenes);
   }
