@@ -2,6 +2,7 @@ import { existsSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { PartialStrykerOptions } from '@stryker-mutator/api/core';
 import { Stryker } from '@stryker-mutator/core';
 
 /**
@@ -14,59 +15,60 @@ interface Group {
   /** Where the score is to be reached: in each file, or in all of them together. */
   readonly name: string;
   readonly mutate: readonly string[];
-  /** Tests that notice, in one process and in this order: the first one that fails ends it. */
-  readonly tests: readonly string[];
+  readonly options: PartialStrykerOptions;
 }
 
-const engine = ['journal', 'session', 'step-runner', 'engine'].map((name) => `test/engine/${name}.test.ts`);
-const planner = ['serving', 'whole-plans', 'planner', 'planner-seldom'].map(
-  (name) => `test/domain/${name}.test.ts`,
-);
-
-/** A file belongs to the first group that names it. */
-const groups: readonly Group[] = [
-  ...['journal', 'session', 'step-runner', 'engine'].map((name) => ({
-    name: `src/engine/${name}.ts`,
-    mutate: [`src/engine/${name}.ts`],
-    tests: [...engine].sort((one) => (one.includes(`/${name}.`) ? -1 : 0)),
-  })),
-  ...['compatibility', 'migration-files', 'sql-statements'].map((name) => ({
-    name: 'src/domain',
-    mutate: [`src/domain/migrations/${name}.ts`],
-    tests: [`test/domain/migrations/${name}.test.ts`],
-  })),
-  { name: 'src/domain', mutate: ['src/domain/planner/*.ts'], tests: planner },
-  {
-    name: 'src/domain',
-    mutate: ['src/domain/*.ts'],
-    tests: [
-      ...['small-modules', 'plan-and-run', 'version', 'schema-difference', 'security-fix'].map(
-        (name) => `test/domain/${name}.test.ts`,
-      ),
-      'test/guard/guard.test.ts',
-      ...planner,
-    ],
-  },
-];
-
-type Result = Awaited<ReturnType<Stryker['runMutationTest']>>[number];
-
-async function breakAll(mutate: readonly string[], tests: readonly string[]): Promise<readonly Result[]> {
-  return await new Stryker({
-    mutate: [...mutate],
+/** Those of one file first. Each mutant meets them in a process of its own, which the first that fails ends. */
+function engineOptions(name: string): PartialStrykerOptions {
+  const tests = ['journal', 'session', 'step-runner', 'engine']
+    .sort((one) => (one === name ? -1 : 0))
+    .map((one) => `test/engine/${one}.test.ts`);
+  const [last, ...others] = tests.reverse();
+  return {
+    testRunner: 'tap',
     tap: {
-      testFiles: tests.slice(-1),
+      testFiles: [`${last}`],
       nodeArgs: [
         '--disable-warning=ExperimentalWarning',
         '--test-reporter=tap',
         '-r',
         '{{hookFile}}',
-        ...['scripts/fixed-seed.ts', ...tests.slice(0, -1)].map((file) => `--import=./${file}`),
+        ...others.reverse().map((file) => `--import=./${file}`),
         '{{testFile}}',
       ],
     },
-  }).runMutationTest();
+  };
 }
+
+const planner = ['planner', 'planner-seldom', 'whole-plans', 'serving', 'security-fix'];
+const words = ['small-modules', 'plan-and-run', 'version', 'schema-difference'];
+
+/** Nothing here is left waiting for anything, and what was tried leaves nothing behind: one process will do. */
+function domainOptions(tests: readonly string[]): PartialStrykerOptions {
+  return { testRunner: 'in-process', testFiles: tests.map((file) => `test/${file}.test.ts`) };
+}
+
+/** A file belongs to the first group that names it. */
+const groups: readonly Group[] = [
+  ...['journal', 'session', 'step-runner', 'engine'].map((name) => {
+    const file = `src/engine/${name}.ts`;
+    return { name: file, mutate: [file], options: engineOptions(name) };
+  }),
+  {
+    name: 'src/domain',
+    mutate: ['src/domain/migrations/*.ts'],
+    options: domainOptions(
+      ['compatibility', 'migration-files', 'sql-statements'].map((name) => `domain/migrations/${name}`),
+    ),
+  },
+  {
+    name: 'src/domain',
+    mutate: ['src/domain/**/*.ts'],
+    options: domainOptions([...[...words, ...planner].map((name) => `domain/${name}`), 'guard/guard']),
+  },
+];
+
+type Result = Awaited<ReturnType<Stryker['runMutationTest']>>[number];
 
 interface Score {
   readonly noticed: number;
@@ -106,13 +108,16 @@ const started = performance.now();
 const byName = new Map<string, Result[]>();
 const seen = new Set<string>();
 try {
-  for (const { name, mutate, tests } of groups) {
+  for (const { name, mutate, options } of groups) {
     const files = globSync([...mutate]).filter((file) => !seen.has(file));
     for (const file of files) seen.add(file);
     const chosen =
       asked.length === 0 ? files : asked.filter((file) => files.includes(file.split(':')[0] ?? ''));
     if (chosen.length === 0) continue;
-    byName.set(name, [...(byName.get(name) ?? []), ...(await breakAll(chosen, tests))]);
+    byName.set(name, [
+      ...(byName.get(name) ?? []),
+      ...(await new Stryker({ ...options, mutate: chosen }).runMutationTest()),
+    ]);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
