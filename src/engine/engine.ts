@@ -288,10 +288,11 @@ export class Engine {
     const why = error === undefined ? {} : { error };
     if (journal.state.status !== 'undoing') await journal.append({ type: 'run', status: 'undoing' });
     const stop = AbortSignal.any([options.signal, session.lost]);
+    const again = new Set(journal.plan.steps.filter((step) => isNeededAgainForUndo(step, journal)));
     for (const step of [...topologicalOrder(journal.plan.steps)].reverse()) {
       if (stop.aborted) break;
       const state = stepState(journal.state, step.id);
-      if (!wasTried(state) || state.status === 'undone') continue;
+      if (!wasTried(state) || (state.status === 'undone' && !again.has(step))) continue;
       const handler = this.#handler(step, journal.run);
       const outcome = await undoStep(
         step,
@@ -326,6 +327,24 @@ function isNeededAgain(step: Step, journal: Journal): boolean {
       // What is applied is only looked at again: a switch has ended the hold, and nothing would end a second one.
       !isApplied(journal.state.steps[later.id]) &&
       ancestorsOf(journal.plan.steps, later.id).has(step.id),
+  );
+}
+
+/**
+ * The undo of what ended a fleeting effect has begun it anew, for what is undone behind it. That one, too, is gone with
+ * its process: whoever goes on undoes it once more, before anything else.
+ */
+function isNeededAgainForUndo(step: Step, journal: Journal): boolean {
+  const { plan, state } = journal;
+  if (actionEntry(step.action)?.live !== true || stepState(state, step.id).status !== 'undone') return false;
+  const before = ancestorsOf(plan.steps, step.id);
+  return plan.steps.some(
+    (earlier) =>
+      earlier.surface === step.surface &&
+      actionEntry(earlier.action)?.fleeting === true &&
+      before.has(earlier.id) &&
+      wasTried(state.steps[earlier.id]) &&
+      stepState(state, earlier.id).status !== 'undone',
   );
 }
 
