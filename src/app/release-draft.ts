@@ -3,7 +3,13 @@ import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { planRehearsal } from '../domain/planner/release.ts';
 import { schemaLabel } from '../domain/planner/rollback-moves.ts';
-import { type History, liveRelease, type Release, type SurfaceRelease } from '../domain/release.ts';
+import {
+  type History,
+  liveRelease,
+  type Release,
+  type ReleaseId,
+  type SurfaceRelease,
+} from '../domain/release.ts';
 import type { Source } from '../surfaces/source.port.ts';
 import { explainFailures, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
@@ -12,6 +18,8 @@ export interface ReleaseDraft {
   readonly release: Release;
   /** Surfaces that this release changes; the others are carried over. */
   readonly changed: readonly string[];
+  /** What was live then: all that does not change is carried over from it. Null before the first release. */
+  readonly base: ReleaseId | null;
 }
 
 /**
@@ -56,7 +64,11 @@ export async function draftRelease(
     configurationHash: request.definitionHash,
   };
   const fixes = await securityFixes(parts, release, live, securityFix);
-  return { release: fixes.length === 0 ? release : { ...release, securityFixes: fixes }, changed };
+  return {
+    release: fixes.length === 0 ? release : { ...release, securityFixes: fixes },
+    changed,
+    base: live?.id ?? null,
+  };
 }
 
 /**

@@ -10,7 +10,7 @@ import type { PreparedRelease, RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun } from '../domain/run.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
 import type { Parts } from './parts.ts';
-import { draftRelease, quarantinedAncestors, rehearsalPlan } from './release-draft.ts';
+import { draftRelease, quarantinedAncestors, type ReleaseDraft, rehearsalPlan } from './release-draft.ts';
 import { missingSecrets } from './secrets.ts';
 
 /** What the application does with a plan: keeps how it was made, and carries it out. */
@@ -30,6 +30,27 @@ function requireDeployed(release: Release, facts: Facts): void {
       next: `deploy ${release.id}, then unship release finish; or unship release abort`,
     });
   }
+}
+
+/**
+ * What a release carries over, and what it says it changes, was drafted from what was live then. Another run that
+ * ended since has made it the draft of something else. Throws `plan-stale`.
+ */
+function requireSameBase(
+  { release, changed, base }: ReleaseDraft,
+  live: Release | undefined,
+  facts: Facts,
+): void {
+  const isMigrated = changed.some((name) => {
+    const seen = facts.surfaces[name];
+    return seen?.kind === 'database' && seen.pending.length === 0;
+  });
+  if ((live?.id ?? null) === base && !isMigrated) return;
+  throw new UnshipError('plan-stale', {
+    happened: `${release.id} was drafted on ${base ?? 'nothing'}, and another run has changed what is live since`,
+    done: 'nothing',
+    next: 'repeat it: it is drafted anew',
+  });
 }
 
 /** From a commit to the plan that releases it: drafted, rehearsed on a copy, planned. */
@@ -53,12 +74,15 @@ export class Releasing {
       request.onEvent({ type: 'note', run: null, text: `warn  ${happened}; set ${name}` });
     }
     const commit = await source.resolve(request.ref ?? 'HEAD');
-    const { release, changed } = await draftRelease(this.#parts, commit, request);
+    const { release, changed, base } = await draftRelease(this.#parts, commit, request);
     plannedReleases.set(release.id, release);
     const rehearsal = rehearse ? await this.#rehearse(request, release, changed) : null;
     if (rehearsal !== null && isRefusal(rehearsal)) return rehearsal;
     const pending: Release = rehearsal === null ? release : { ...release, rehearsal };
-    const plan = await this.#plans.keep(() => this.#plan(pending, changed, phase), pending);
+    const plan = await this.#plans.keep(
+      () => this.#plan({ release: pending, changed, base }, phase),
+      pending,
+    );
     return isRefusal(plan) ? plan : { release: pending, plan, rehearsal };
   }
 
@@ -76,17 +100,15 @@ export class Releasing {
     });
   }
 
-  async #plan(
-    release: Release,
-    changed: readonly string[],
-    phase: 'whole' | 'begin',
-  ): Promise<Plan | Refusal> {
+  async #plan(draft: ReleaseDraft, phase: 'whole' | 'begin'): Promise<Plan | Refusal> {
+    const { release, changed } = draft;
     const { store, surfaces, runtime, policy, source } = this.#parts;
     const { commit } = release;
     const history = await store.planningHistory();
     const live = liveRelease(history);
     const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
     const { facts, failures } = await observe(surfaces, query, runtime);
+    requireSameBase(draft, live, facts);
     const plan = planRelease(history, facts, policy, {
       kind: 'release',
       release,
