@@ -289,6 +289,28 @@ describe('the way back of a database', () => {
     assert.deepEqual([counted(0), counted(1)], [false, true]);
   });
 
+  test('over a database that somebody has emptied restores the backup, and says that it can not tell what is lost', () => {
+    const emptied = (backups = database().backups): Plan | Refusal =>
+      answerRollback({ facts: seen({ vault: database({ applied: [], migrations: [], backups }) }) });
+    const plan = planned(emptied());
+    const chosen = plan.options.find(({ verdict }) => verdict === 'chosen');
+    assert.deepEqual([chosen?.strategy, plan.lossUncertain], ['restore', true]);
+    assert.ok(plan.warnings.includes('vault holds none of the migrations that r3 had: it was emptied'));
+    assert.equal(refused(emptied([])).slug, 'target-gone');
+    // Before the first migration a database is empty as it should be.
+    const { vault, ...others } = vaultRelease(3).surfaces;
+    for (const surfaces of [
+      others,
+      { ...others, vault: { ...vault, artifact: { applied: [], fingerprint: '' } } },
+    ]) {
+      const history = vaultHistory({ surfaces } as never);
+      const facts = seen({ vault: database({ applied: [], migrations: [] }) });
+      assert.ok(
+        planned(answerRollback({ history, facts })).steps.some(({ id }) => id === 'vault.migrate-up'),
+      );
+    }
+  });
+
   test('where the web serves already what it should lets go what a dead run has held back, where that can be', () => {
     const resumed = (canHold: boolean, only?: readonly string[]): readonly (readonly string[])[] => {
       const facts = seen({ web: web({ live: 'r2', canHold }) });

@@ -6,6 +6,7 @@ import {
   chooseStrategy,
   type DatabaseDistance,
   databaseDistance,
+  isEmptied,
   type StrategyChoice,
 } from './database-strategy.ts';
 import { type DesktopMove, desktopMove } from './desktop-move.ts';
@@ -155,7 +156,10 @@ export function collectMoves(
         continue;
       }
       const distance = databaseDistance(name, seen, artifact.applied);
-      const choice = chooseStrategy(distance, asked);
+      const left = current === undefined ? null : readDatabaseArtifact(current.artifact);
+      const emptied = isEmptied(distance, left?.applied ?? []);
+      if (emptied) warnings.push(`${name} holds none of the migrations that ${from.id} had: it was emptied`);
+      const choice = chooseStrategy(distance, asked, emptied);
       options.push(...choice.options);
       if (choice.chosen === 'none' && artifact.fingerprint === '') {
         schemas[name] = { applied: artifact.applied, fingerprint: seen.fingerprint };
