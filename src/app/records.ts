@@ -141,7 +141,7 @@ async function recordWhole(store: Store, fence: number, read: Input, now: number
   await store.saveReleases(fence, [
     ...(await otherLive(store, from, to)),
     { ...from, deployment: 'rolled-back', health: 'bad' },
-    { ...to, deployment: 'live' },
+    { ...withSchemas(to, read), deployment: 'live' },
   ]);
   const entry = quarantineEntry(from, to, read.text('reason'), now);
   if (entry !== null && read.flag('quarantine')) await store.quarantine(fence, entry);
@@ -155,8 +155,8 @@ async function recordUndo(store: Store, fence: number, run: number, read: Input)
     ...(await otherLive(store, from, to)),
     ...(await asBefore(store, restored, [from, to])),
     { ...from, deployment: 'superseded', ...takenBack(restored, from) },
-    // What it had never come to, this run has made of it.
-    { ...(await withArtifacts(store, run, to)), deployment: 'live', health },
+    // What it had never come to, this run has made of it, or found.
+    { ...(await withArtifacts(store, run, withSchemas(to, read))), deployment: 'live', health },
   ]);
   // A person wanted it back: what follows from it must not be refused.
   await store.liftQuarantine(to.commit, 'undone');
@@ -185,6 +185,16 @@ async function recordTakenBack(store: Store, fence: number, read: Input): Promis
 
 async function both(store: Store, read: Input): Promise<readonly [from: Release, to: Release]> {
   return [await known(store, read.release('from')), await known(store, read.release('to'))];
+}
+
+/** A release that was taken back before it was recorded as live never said what schema it left behind. */
+function withSchemas(release: Release, read: Input): Release {
+  const seen = Object.entries((read.json('schemas') ?? {}) as { readonly [surface: string]: Json });
+  const known = seen.flatMap(([name, artifact]) => {
+    const surface = release.surfaces[name];
+    return surface === undefined ? [] : [[name, { ...surface, artifact }] as const];
+  });
+  return { ...release, surfaces: { ...release.surfaces, ...Object.fromEntries(known) } };
 }
 
 function requireLive({ id, deployment }: Release): Observation {

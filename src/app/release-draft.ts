@@ -99,6 +99,7 @@ export async function requireStillSo(
   throw new UnshipError('plan-stale', {
     happened: `another run has changed what ${id} was to be made from`,
     done: 'nothing',
+    next: 'repeat it: it is drafted anew',
   });
 }
 

@@ -379,6 +379,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship resume tries it again',
     explain: 'Its effect may have happened: the next attempt looks first.',
   },
+  'still-held': {
+    exit: exitCodes.failed,
+    title: 'requests still wait',
+    next: 'unship resume lets them go on',
+    explain:
+      'An earlier run held requests back and did not come to let them go. The gateway lets them go by itself soon after the process of that run has ended.',
+  },
   'still-running': {
     exit: exitCodes.failed,
     title: 'a process that should have ended still runs',

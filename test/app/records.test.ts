@@ -268,6 +268,18 @@ describe('the record of a rollback', () => {
     assert.deepEqual(recorded?.artifact, { applied: ['1'], fingerprint: 'f1' });
   });
 
+  test('takes in the schema that was found, where the release never said which it left behind', async () => {
+    await using records = await new Records().begin(vaultRelease(3), vaultRelease(2));
+    const found = { applied: ['1'], fingerprint: 'found' };
+    const schemas = { vault: found, gone: found };
+    const handler = recordRollback(records.store, 1, now);
+    await handler.apply(records.context, rollbackInput({ schemas }));
+    assert.deepEqual((await records.release('r2')).surfaces.vault?.artifact, found);
+    assert.equal((await records.release('r2')).surfaces.gone, undefined);
+    await handler.apply(records.context, rollbackInput({ from: 'r2', to: 'r3', undo: true, schemas }));
+    assert.deepEqual((await records.release('r3')).surfaces.vault?.artifact, found);
+  });
+
   test('whose undo is undone is again what it was: its health, its commit quarantined with reason and time', async () => {
     const entry = { commit: bad, release: 'r3', reason: 'it loses entries', since: 7 };
     const rolledBack = before({ r2: 'live, good', r3: 'rolled-back, bad' }, entry);

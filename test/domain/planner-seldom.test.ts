@@ -289,6 +289,54 @@ describe('the way back of a database', () => {
     assert.deepEqual([counted(0), counted(1)], [false, true]);
   });
 
+  test('over a database that somebody has emptied restores the backup, and says that it can not tell what is lost', () => {
+    const emptied = (backups = database().backups): Plan | Refusal =>
+      answerRollback({ facts: seen({ vault: database({ applied: [], migrations: [], backups }) }) });
+    const plan = planned(emptied());
+    const chosen = plan.options.find(({ verdict }) => verdict === 'chosen');
+    assert.deepEqual([chosen?.strategy, plan.lossUncertain], ['restore', true]);
+    assert.ok(plan.warnings.includes('vault holds none of the migrations that r3 had: it was emptied'));
+    assert.equal(refused(emptied([])).slug, 'target-gone');
+    // Before the first migration a database is empty as it should be.
+    const { vault, ...others } = vaultRelease(3).surfaces;
+    for (const surfaces of [
+      others,
+      { ...others, vault: { ...vault, artifact: { applied: [], fingerprint: '' } } },
+    ]) {
+      const history = vaultHistory({ surfaces } as never);
+      const facts = seen({ vault: database({ applied: [], migrations: [] }) });
+      assert.ok(
+        planned(answerRollback({ history, facts })).steps.some(({ id }) => id === 'vault.migrate-up'),
+      );
+    }
+  });
+
+  test('where the web serves already what it should lets go what a dead run has held back, where that can be', () => {
+    const resumed = (canHold: boolean, only?: readonly string[]): readonly (readonly string[])[] => {
+      const facts = seen({ web: web({ live: 'r2', canHold }) });
+      const request = only === undefined ? {} : { only };
+      const { steps } = planned(answerRollback({ facts }, request));
+      return steps.filter(({ action }) => action === 'web.resume').map(({ id, after }) => [id, ...after]);
+    };
+    assert.deepEqual(resumed(true), [['web.resume']]);
+    assert.deepEqual(resumed(false), []);
+    assert.deepEqual(resumed(true, ['desktop']), []);
+    assert.ok(!planned(answerRollback()).steps.some(({ action }) => action === 'web.resume'));
+  });
+
+  test('to a release that never said what schema it left behind records the one that is there', () => {
+    const { vault, ...others } = vaultRelease(2).surfaces;
+    const schemasFor = (fingerprint: string): unknown => {
+      const artifact = { applied: ['0016', '0017'], fingerprint };
+      const history = vaultHistory({}, { surfaces: { ...others, vault: { ...vault, artifact } } as never });
+      const facts = seen({ vault: database({ applied: ['0016', '0017'], fingerprint: 'seen' }) });
+      const plan = planned(answerRollback({ history, facts }));
+      return (inputOf(plan, 'unship.record-rollback') as { schemas?: unknown }).schemas;
+    };
+    assert.deepEqual(schemasFor(''), { vault: { applied: ['0016', '0017'], fingerprint: 'seen' } });
+    assert.equal(schemasFor('f2'), undefined);
+  });
+
   test('to nothing at all is called empty', () => {
     const { vault, ...others } = vaultRelease(2).surfaces;
     const before = { ...vault, artifact: { applied: [], fingerprint: 'f0' } };

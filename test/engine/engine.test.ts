@@ -339,6 +339,35 @@ describe('an effect that ends with its process', () => {
     });
   }
 
+  test('the undo of the switch, which holds requests back anew, is made again before anything behind it is undone', async () => {
+    using world = new World();
+    const release = planOf('release', [
+      { surface: 'web', action: 'web.hold' },
+      { surface: 'vault', action: 'database.migrate-up', after: ['web.hold'] },
+      { surface: 'web', action: 'web.switch', after: ['vault.migrate-up'] },
+      { action: 'unship.record-live', after: ['web.switch'] },
+    ]);
+    const process = world.process();
+    const order: string[] = [];
+    const undoes =
+      (what: string): Behaviour =>
+      async (_context, part) => {
+        if (part === 'undo') order.push(what);
+      };
+    world.behaviours.set('web.hold', undoes('hold'));
+    world.behaviours.set('web.switch', undoes('switch'));
+    world.behaviours.set('vault.migrate-up', async (context, part) => {
+      await undoes('schema')(context, part);
+      // It is interrupted here, and what was held is let go.
+      if (part === 'undo' && order.length === 2) process.pause.abort();
+      if (part === 'undo' && order.length === 2) throw new Error('interrupted');
+    });
+    world.behaviours.set('unship.record-live', failing('apply', 9));
+    assert.equal((await process.run(release)).status, 'paused');
+    assert.equal((await world.process().resume(1)).status, 'undone');
+    assert.deepEqual(order, ['switch', 'schema', 'switch', 'schema', 'hold']);
+  });
+
   test('nothing behind it goes on before it is made again, though what stands between is done', async () => {
     using world = new World();
     const order: string[] = [];

@@ -68,10 +68,9 @@ export function judgeResult(world: World, { run, status, kind, to, from }: RunRe
   const release = recorded(world, said);
   if (release === undefined) return [`${status}, and there is no ${said}`];
   const found = [...differences(world, release), ...isIncomplete(world, kind, status, release)];
-  // What another run has left waiting is let go by the gateway, soon after that run's process is gone.
-  const held = world.disk.content.runs[run - 1]?.plan.includes('"web.hold"') === true;
+  // A record that was lost with its sync knows of no hold; the gateway lets it go soon after its process is gone.
   const isForgotten = any(world, ['lost-sync']);
-  const waits = held && world.web.heldBy !== null && !isForgotten ? ['requests still wait'] : [];
+  const waits = world.web.heldBy === null || isForgotten ? [] : ['requests still wait'];
   return [...found, ...waits, ...isQuarantinedAfter(world, status, kind, from, release)].map(
     (text) => `it said ${status}, and ${text}`,
   );
@@ -85,7 +84,8 @@ function isIncomplete(
   { id, surfaces: { database } }: Release,
 ): readonly string[] {
   // What is carried over was another run's to record.
-  if (kind !== 'release' || status !== 'done' || database?.since !== id) return [];
+  const brings = kind === 'release' || kind === 'undo';
+  if (!brings || status !== 'done' || database?.since !== id) return [];
   // It is made from the journal, which may be spoilt or lost.
   if (any(world, ['torn-sector', 'flipped-byte', 'lost-sync'])) return [];
   const applied = readDatabaseArtifact(database.artifact);

@@ -79,6 +79,7 @@ export function mismatches(
       code.set(step.surface, 'target');
       held.delete(step.surface);
     }
+    if (step.action === 'web.resume') held.delete(step.surface);
     const applied = appliedAfter(step);
     if (applied !== undefined) schema.set(step.surface, applied);
     for (const [web, serves] of code) {

@@ -25,6 +25,7 @@ export type ActionName =
   | 'web.start'
   | 'web.hold'
   | 'web.switch'
+  | 'web.resume'
   | 'web.retire'
   | 'web.prune'
   | 'database.backup'
@@ -51,6 +52,7 @@ export const actions: { readonly [action in ActionName]: ActionEntry } = {
   'web.start': { kind: 'web', undo: 'yes', timeoutMs: 2 * minute, live: false, waits: false },
   'web.hold': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false, fleeting: true },
   'web.switch': { kind: 'web', undo: 'yes', timeoutMs: minute, live: true, waits: false },
+  'web.resume': { kind: 'web', undo: 'nothing', timeoutMs: minute, live: false, waits: false },
   'web.retire': { kind: 'web', undo: 'nothing', timeoutMs: minute, live: false, waits: false },
   'web.prune': { kind: 'web', undo: 'nothing', timeoutMs: 2 * minute, live: false, waits: false },
   'database.backup': { kind: 'database', undo: 'yes', timeoutMs: 60 * minute, live: false, waits: false },

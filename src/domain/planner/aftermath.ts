@@ -94,6 +94,7 @@ export function aftermath(
       restored: only === undefined ? null : json(picked(to.surfaces, only)),
       before: json(context.before),
       restores: context.restores === undefined ? null : json(context.restores),
+      ...(Object.keys(moves.schemas).length === 0 ? {} : { schemas: moves.schemas as unknown as Json }),
       reason: context.reason,
     },
     after: context.moved,

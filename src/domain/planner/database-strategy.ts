@@ -129,9 +129,21 @@ function appraiseSalvage(distance: DatabaseDistance): Appraisal {
     : { possible: true, reason: 'the backup, with every later write carried over' };
 }
 
+/**
+ * No migration is there any more of those that a release had left behind: somebody emptied the database or put
+ * another one in its place. Migrations would make its tables again, and nothing of what was in them.
+ */
+export function isEmptied({ facts, targetApplied }: DatabaseDistance, left: readonly string[]): boolean {
+  return facts.applied.length === 0 && left.length > 0 && targetApplied.length > 0;
+}
+
 /** Cheapest safe first. `keep-schema` asked for by name declares the rewritten rows good. */
-export function chooseStrategy(distance: DatabaseDistance, asked: Strategy | undefined): StrategyChoice {
-  if (distance.surplus.length === 0) {
+export function chooseStrategy(
+  distance: DatabaseDistance,
+  asked: Strategy | undefined,
+  emptied = false,
+): StrategyChoice {
+  if (distance.surplus.length === 0 && !emptied) {
     return { chosen: distance.lacking.length === 0 ? 'none' : 'migrate-up', options: [] };
   }
   const { risk, blockedMs } = distance.facts.measurements;

@@ -363,6 +363,27 @@ export function movementChanges(
   ];
 }
 
+/**
+ * Where nothing is switched, nothing ends a hold that a dead run has left: people would wait on after all is done.
+ * It is asked for whether one is seen or not, for it may begin or end between the plan and the run.
+ */
+export function resumeSteps(
+  staying: readonly string[],
+  options: { readonly after: readonly string[]; readonly onFailure: OnFailure },
+): readonly Step[] {
+  return staying.map((surface) =>
+    step({
+      surface,
+      action: 'web.resume',
+      title: 'let requests go on that an earlier run may have held back',
+      input: null,
+      after: options.after,
+      onFailure: options.onFailure,
+      estimateMs: 20,
+    }),
+  );
+}
+
 /** What served is taken out of the way once the switch is on record; where the schema changed it can't go on. */
 export function retireSteps(
   webs: readonly WebMove[],

@@ -1,4 +1,4 @@
-import { type Facts, readDatabaseArtifact, type WebFacts } from '../facts.ts';
+import { type DatabaseArtifact, type Facts, readDatabaseArtifact, type WebFacts } from '../facts.ts';
 import type { Strategy, StrategyOption } from '../plan.ts';
 import type { Release, ReleaseId, SurfaceRelease } from '../release.ts';
 import {
@@ -6,6 +6,7 @@ import {
   chooseStrategy,
   type DatabaseDistance,
   databaseDistance,
+  isEmptied,
   type StrategyChoice,
 } from './database-strategy.ts';
 import { type DesktopMove, desktopMove } from './desktop-move.ts';
@@ -19,7 +20,11 @@ export function schemaLabel(applied: readonly string[]): string {
 /** What a rollback has to move, per kind of surface, and what stands against it. */
 export interface Moves {
   readonly webs: readonly WebMove[];
+  /** Web surfaces that serve what they should already, and can hold requests back. */
+  readonly staying: readonly string[];
   readonly databases: readonly DatabaseMove[];
+  /** Schemas as they are seen now, of databases that stay and of which the target's record does not say it. */
+  readonly schemas: { readonly [surface: string]: DatabaseArtifact };
   readonly desktops: readonly DesktopMove[];
   readonly options: readonly StrategyOption[];
   readonly warnings: readonly string[];
@@ -106,7 +111,9 @@ export function collectMoves(
   asked: Strategy | undefined,
 ): Moves {
   const webs: WebMove[] = [];
+  const staying: string[] = [];
   const databases: DatabaseMove[] = [];
+  const schemas: { [surface: string]: DatabaseArtifact } = {};
   const desktops: DesktopMove[] = [];
   const options: StrategyOption[] = [];
   const warnings: string[] = [];
@@ -120,7 +127,10 @@ export function collectMoves(
       continue;
     }
     if (seen.kind === 'web') {
-      if (seen.live === target.since) continue;
+      if (seen.live === target.since) {
+        if (seen.canHold) staying.push(name);
+        continue;
+      }
       const { readiness, reason = 'nothing is known of it' } = seen.releases[target.since] ?? nothingKnown;
       if (readiness === 'gone') {
         missing.push(`${name}: ${target.since} can't be brought back: ${reason}`);
@@ -146,8 +156,14 @@ export function collectMoves(
         continue;
       }
       const distance = databaseDistance(name, seen, artifact.applied);
-      const choice = chooseStrategy(distance, asked);
+      const left = current === undefined ? null : readDatabaseArtifact(current.artifact);
+      const emptied = isEmptied(distance, left?.applied ?? []);
+      if (emptied) warnings.push(`${name} holds none of the migrations that ${from.id} had: it was emptied`);
+      const choice = chooseStrategy(distance, asked, emptied);
       options.push(...choice.options);
+      if (choice.chosen === 'none' && artifact.fingerprint === '') {
+        schemas[name] = { applied: artifact.applied, fingerprint: seen.fingerprint };
+      }
       if (choice.chosen === null) missing.push(...choice.missing);
       else databases.push(...databaseMoves(distance, choice, target, current));
     } else {
@@ -162,7 +178,9 @@ export function collectMoves(
   }
   return {
     webs,
+    staying,
     databases,
+    schemas,
     desktops,
     options,
     warnings,

@@ -7,7 +7,14 @@ import { aftermath, before } from './aftermath.ts';
 import { finishPlan, refuse, step } from './builder.ts';
 import { desktopChange, desktopSteps } from './desktop-move.ts';
 import { currentRelease, releaseToLeave } from './leaving.ts';
-import { decideOrder, explainOrder, holdWarnings, movementChanges, movementSteps } from './movement.ts';
+import {
+  decideOrder,
+  explainOrder,
+  holdWarnings,
+  movementChanges,
+  movementSteps,
+  resumeSteps,
+} from './movement.ts';
 import type { Policy, RollbackRequest, UndoRequest } from './request.ts';
 import { collectMoves, schemaLabel } from './rollback-moves.ts';
 import { chooseTarget, unknownRelease } from './rollback-target.ts';
@@ -76,7 +83,8 @@ function planMove(
   const moved = movement.moved.length > 0 ? movement.moved : gate;
   const lost = fixesLost(from, to, facts);
   const desktop = desktopSteps(moves.desktops, { gate, moved });
-  const core = [...approval, ...movement.steps, ...desktop];
+  const resumed = resumeSteps(moves.staying, { after: moved, onFailure: 'block' });
+  const core = [...approval, ...movement.steps, ...resumed, ...desktop];
   const required = core.filter((item) => item.importance === 'required').map((item) => item.id);
   const steps = [
     ...core,

@@ -100,6 +100,19 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
         if (previous !== null) await goBack(context, previous);
       },
     },
+    'web.resume': {
+      validate: nothing,
+      apply: async (context): Promise<Json> => {
+        await port.resume(context);
+        return null;
+      },
+      verify: async (context) => {
+        if (await port.isHolding(context)) {
+          throw new UnshipError('still-held', { happened: 'requests are still being held back' });
+        }
+        return { observed: 'no request is held back' };
+      },
+    },
     'web.retire': {
       validate: nothing,
       apply: async (context, input): Promise<Json> => {

@@ -89,6 +89,17 @@ describe('actions of a web host look anew, and never take what was done for what
     await assert.rejects(verify(), slugged('hold-lost'));
   });
 
+  it('what a dead run has held back goes on, and is not called so before it does', async (context) => {
+    const { port, action, served } = await given(context);
+    const verify = () => action('web.resume').verify(work(1), null, null);
+    await port.hold(work(1));
+    await assert.rejects(verify(), slugged('still-held'));
+    const visitor = served();
+    await action('web.resume').apply(work(1), null);
+    assert.deepEqual(await verify(), { observed: 'no request is held back' });
+    assert.equal(await visitor, 'r1');
+  });
+
   it('what was switched while requests waited goes back behind the hold, and lets nobody through before', async (context) => {
     const { port, first, second, action, served } = await given(context);
     await port.start(work(1), second);

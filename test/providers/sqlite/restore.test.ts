@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -296,4 +296,26 @@ test('looking at releases whose migrations are kept asks git for nothing, and is
   assert.equal(facts.migrations.length, 30);
   // Generous for a busy machine: it takes about 10 ms.
   assert.ok(took < 300, `it took ${took} ms`);
+});
+
+test('into a database that somebody has emptied, everything of the backup comes back, and nothing more is lost', async () => {
+  await using world = await withBackup();
+  const file = join(world.root, 'vault.db');
+  world.application.close();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true });
+  const emptied = new DatabaseSync(file);
+  emptied.exec('PRAGMA journal_mode = WAL');
+  try {
+    const seen = await world.port.observe(contextOf('look'), { releases: [], countRisk: true });
+    assert.deepEqual([seen.applied, seen.capabilities.restore], [[], true]);
+    const result = await world.port.restore(contextOf('r'), { backup: world.backup.id, maximumRowsLost: 0 });
+    assert.equal(result.rowsLost, 0);
+    const rows = emptied.prepare('SELECT body FROM entries ORDER BY id').all();
+    assert.deepEqual(
+      rows.map(({ body }) => body),
+      ['a', 'b', 'c'],
+    );
+  } finally {
+    emptied.close();
+  }
 });
