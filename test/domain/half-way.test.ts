@@ -57,14 +57,14 @@ describe('a rollback where another run has stopped half-way', () => {
   test('goes on with what is left of it, though its record calls the good release live already', () => {
     const plan = planned(recorded, seen(back), { unfinished: backing });
     assert.deepEqual([plan.from, plan.to], ['r3', 'r2']);
-    assert.deepEqual(actionsOf(plan), ['desktop.pull', 'desktop.publish-standby']);
+    assert.deepEqual(actionsOf(plan), ['web.resume', 'desktop.pull', 'desktop.publish-standby']);
   });
 
   test('ends it where nothing is left to do: whoever says rollback is never told that it has happened', () => {
     const versions = { ...pulled, '1.1.1': { status: 'offered', commit: good } } as const;
     const facts = seen({ ...back, desktop: desktop({ offered: '1.1.1', versions, standby: null }) });
     const plan = planned(recorded, facts, { unfinished: backing });
-    assert.deepEqual(actionsOf(plan), []);
+    assert.deepEqual(actionsOf(plan), ['web.resume']);
     assert.deepEqual(plan.warnings, []);
     assert.ok(isRefusal(answer(recorded, facts)), 'without a run that has not ended it has happened');
   });
