@@ -213,8 +213,7 @@ export class LivedInWorld {
     wrong.push(...this.#lostWrites(seen, looks?.columns.includes('mood') === true));
     requireChain(world);
     if (world.runs().length > 1) wrong.push(...world.readState(mixedHolders));
-    const left = (): readonly string[] =>
-      leftovers(world).filter((path) => !clearedLater.test(path));
+    const left = (): readonly string[] => leftovers(world).filter((path) => !clearedLater.test(path));
     if (!(await until(() => left().length === 0, 3000))) wrong.push(`left: ${left().join(', ')}`);
     if (wrong.length > 0) throw new Error(wrong.join('\n'));
   }
