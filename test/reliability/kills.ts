@@ -81,7 +81,6 @@ class Point {
     await lived.write();
     if (scenario === 'rollback') return ['rollback', '--yes'];
     await this.#demand(['rollback', '--yes']);
-    lived.raiseStandby();
     return ['undo', '--yes'];
   }
 

@@ -92,7 +92,8 @@ export class LivedInWorld {
       applied: ['0001', '0002'],
       isOffered: (offered) => offered === desktop,
     });
-    this.newStandby();
+    // The good code above every version that clients can have.
+    world.standby(this.base, `1.${this.#version}.1`);
   }
 
   /** A version with a column more, on which the good code runs too; after the way back either schema will do. */
@@ -103,17 +104,6 @@ export class LivedInWorld {
       const looks = this.#looks.get(commit);
       if (looks !== undefined) this.#looks.set(commit, { ...looks, ...expanded });
     }
-  }
-
-  /** The good code above every version that clients can have. */
-  newStandby(): void {
-    this.world.standby(this.base, `1.${this.#version}.1`);
-  }
-
-  /** After an undo the next way back needs a higher one. */
-  raiseStandby(): void {
-    this.#version += 1;
-    this.newStandby();
   }
 
   /**
