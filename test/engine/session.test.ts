@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { leaseTtlMs } from '../../src/engine/session.ts';
-import { World } from './toy.ts';
+import { isBeyondBelief, isSilent } from '../../src/engine/lease-watch.ts';
+import { leaseTtlMs, Session } from '../../src/engine/session.ts';
+import type { Lease } from '../../src/store/store.port.ts';
+import { type Process, World } from './toy.ts';
 
 test('the heartbeat sees that another process holds the lease, and closing leaves it to that one', async () => {
   using world = new World();
@@ -63,4 +65,46 @@ test('a renewal that fails once is tried again before the lease ends', async () 
   await session.close();
   await world.time.sleep(60_000);
   assert.equal(beats, before, 'a closed session gives no sign of life');
+});
+
+/** A process on a machine whose clock is ten days ahead, with the lease. */
+async function ahead(world: World): Promise<{ readonly far: Process; readonly session: Session }> {
+  const far = world.process('far');
+  Object.assign(far.self.runtime.clock, { now: () => world.time.now() + 864_000_000 });
+  return { far, session: await far.session() };
+}
+
+async function heldLease({ store }: Process): Promise<Lease> {
+  const lease = await store.lease();
+  assert.ok(lease);
+  return lease;
+}
+
+test('an expiry that no lease can have is told from one that is soon waited for', async () => {
+  using world = new World();
+  const { far } = await ahead(world);
+  const held = await heldLease(far);
+  assert.equal(isBeyondBelief(held, world.time.now()), true);
+  assert.equal(isBeyondBelief(held, held.expiresAt - 2 * leaseTtlMs), false);
+});
+
+test('a holder is silent when a whole lease has passed by our clock, and is taken over with a new fence', async () => {
+  using world = new World();
+  const { far, session } = await ahead(world);
+  const here = world.process();
+  const { clock } = here.self.runtime;
+  assert.equal(await isSilent(here.store, clock, await heldLease(here)), false, 'it lives');
+  far.self.kill();
+  const held = await heldLease(here);
+  assert.equal(await isSilent(here.store, clock, held, AbortSignal.abort()), false, 'nobody has waited');
+  const began = world.time.now();
+  assert.equal(await isSilent(here.store, clock, held), true);
+  assert.ok(world.time.now() - began >= leaseTtlMs);
+  const asked = { store: here.store, runtime: here.self.runtime, owner: here.owner, kind: null } as const;
+  const isAlive = (): null => null;
+  assert.equal((await Session.open({ ...asked, mode: 'normal', isAlive })).granted, false);
+  const answer = await Session.open({ ...asked, mode: 'normal', silent: held, isAlive });
+  assert.ok(answer.granted);
+  assert.equal(answer.session.fence, session.fence + 1);
+  assert.equal(await isSilent(here.store, clock, held), false, 'it is not that lease any more');
 });

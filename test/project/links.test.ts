@@ -58,7 +58,7 @@ async function recordOf(): Promise<{ name: string; size: number; sha512: string 
   async function* chunks(): AsyncGenerator<Buffer> {
     yield Buffer.from(bytes);
   }
-  return { name: 'a.AppImage', ...(await digest(chunks())) };
+  return { name: 'a.AppImage', ...(await digest(chunks(), signal)) };
 }
 
 const writings: readonly Writing[] = [

@@ -62,7 +62,6 @@ class Crowd {
     while (!this.#isOver) {
       const args = this.#random.pick(commands);
       if (args[0] === 'release') await this.#somethingToRelease();
-      if (args[0] === 'undo') this.lived.raiseStandby();
       await this.#command(args);
       await sleep(this.#random.between(0, 400));
     }

@@ -81,7 +81,6 @@ class Point {
     await lived.write();
     if (scenario === 'rollback') return ['rollback', '--yes'];
     await this.#demand(['rollback', '--yes']);
-    lived.raiseStandby();
     return ['undo', '--yes'];
   }
 
@@ -212,6 +211,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+/** More than this on two cores makes commands so slow that most strikes fall before their first step. */
 const worldsSideBySide = 3;
 
 /** Part C: real processes killed and frozen at moments that the seed chooses; others go on. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { badMigration, serverSource } from '../support/application-fixture.ts';
 import type { Program } from '../support/program.ts';
@@ -15,6 +16,9 @@ export interface Opinions {
 }
 
 const ended = new Set(['done', 'failed', 'undone', 'superseded']);
+
+/** What a killed process was building, taking in or copying goes with the undo of it, or else with the next one. */
+const clearedLater = /\/\.(staging|taking)-|\/backups\/[^/]*\.db\.partial/;
 
 /** Puts down what the header says: whoever writes knows its own words again. */
 const ledgerServer = serverSource.replace(
@@ -88,7 +92,8 @@ export class LivedInWorld {
       applied: ['0001', '0002'],
       isOffered: (offered) => offered === desktop,
     });
-    this.newStandby();
+    // The good code above every version that clients can have.
+    world.standby(this.base, `1.${this.#version}.1`);
   }
 
   /** A version with a column more, on which the good code runs too; after the way back either schema will do. */
@@ -101,20 +106,23 @@ export class LivedInWorld {
     }
   }
 
-  /** The good code above every version that clients can have. */
-  newStandby(): void {
-    this.world.standby(this.base, `1.${this.#version}.1`);
-  }
-
-  /** After an undo the next way back needs a higher one. */
-  raiseStandby(): void {
-    this.#version += 1;
-    this.newStandby();
-  }
-
+  /**
+   * One whose release did not get to its end (its watch failed, or something passed it by) serves perhaps, and clients
+   * were never offered it: then they have what was offered before.
+   */
   looksOf(release: string): Looks | undefined {
-    const commit = this.world.releases().find(({ id }) => id === release)?.commit;
-    return commit === undefined ? undefined : this.#looks.get(commit);
+    const found = this.world.releases().find(({ id }) => id === release);
+    const looks = this.#looks.get(found?.commit ?? '');
+    const run = this.world.runs().findLast(({ kind, to }) => kind === 'release' && to === release);
+    if (looks === undefined || run?.status === 'done') return looks;
+    if (this.#wasPublished(found?.surfaces.desktop?.label ?? '')) return looks;
+    return { ...looks, isOffered: (version) => version !== null };
+  }
+
+  /** What the feed itself says that clients were ever offered. */
+  #wasPublished(version: string): boolean {
+    const text = readFileSync(join(this.world.feed, 'unship.json'), 'utf8');
+    return version in (JSON.parse(text) as { versions: object }).versions;
   }
 
   get live(): string | undefined {
@@ -188,32 +196,16 @@ export class LivedInWorld {
     if (world.releases().some(({ deployment }) => deployment === 'pending'))
       wrong.push('a release is pending');
     for (const run of this.unended()) wrong.push(`run ${run.id} (${run.kind}) is ${run.status}`);
-    const looks = this.#looksAtRest(id);
+    const looks = this.looksOf(id);
     const seen = await this.look();
     if (looks !== undefined)
       wrong.push(...differences(seen, looks).map((text) => `${id} is live, and ${text}`));
     wrong.push(...this.#lostWrites(seen, looks?.columns.includes('mood') === true));
     requireChain(world);
     if (world.runs().length > 1) wrong.push(...world.readState(mixedHolders));
-    // A build that was killed is cleared away by the next one of the same release, if there is one.
-    const left = (): readonly string[] => leftovers(world).filter((path) => !path.includes('/.staging-'));
+    const left = (): readonly string[] => leftovers(world).filter((path) => !clearedLater.test(path));
     if (!(await until(() => left().length === 0, 3000))) wrong.push(`left: ${left().join(', ')}`);
     if (wrong.length > 0) throw new Error(wrong.join('\n'));
-  }
-
-  /**
-   * As a release looks once nothing is under way. One whose watch has failed serves and waits for a person, and
-   * clients are offered it only after its watch: until then they have what was offered before.
-   */
-  #looksAtRest(id: string): Looks | undefined {
-    const looks = this.looksOf(id);
-    const run = this.world.runs().findLast(({ kind, to }) => kind === 'release' && to === id);
-    const before = this.#looks.get(this.base);
-    if (looks === undefined || before === undefined || run?.status !== 'failed') return looks;
-    return {
-      ...looks,
-      isOffered: (version) => looks.isOffered(version) || before.isOffered(version),
-    };
   }
 
   /** Acknowledged words that are not there, and what is there that nobody wrote. */
@@ -253,10 +245,18 @@ export class LivedInWorld {
     }
   }
 
+  #isBack(): boolean {
+    const releases = this.world.releases();
+    const live = releases.findIndex(({ deployment, health }) => deployment === 'live' && health === 'good');
+    return live >= 0 && releases.slice(live + 1).some(({ deployment }) => deployment === 'rolled-back');
+  }
+
   /** Back to `release`, or to whatever proved good last, by one command. */
   async back(release?: string): Promise<void> {
     if (this.live === 'r1') return;
     const done = await this.say(['rollback', '--yes']);
+    // What serves has passed its watch, and what came after it was taken back: further back one goes by name.
+    if (release === undefined && done.exit === 3 && this.#isBack()) return;
     if (done.exit !== 0) throw new Error(`the way back failed: ${said(done)}`);
     await this.requireRest(release);
   }

@@ -174,9 +174,7 @@ export class TortureWorld {
     const struck = await this.#struckAndResumed(['undo', String(last?.id), '--yes'], n);
     await this.requireBad();
     this.#requireToldOnce(heard);
-    // Clients can have the standby of the rollback: the next one needs a higher version.
-    this.#cycle += 1;
-    this.world.standby(this.#base, `1.${this.#cycle}.1`);
+    // The standby of the first rollback is above the bad version still: it is what clients are offered again.
     await this.rollback(0);
     return struck;
   }

@@ -27,7 +27,7 @@ export function folderReader(folder: string): FeedReader {
   return {
     place: folder,
     text: (name) => readFile(join(folder, name), 'utf8').catch(orNull),
-    measure: (name, signal) => digest(createReadStream(join(folder, name), { signal })).catch(orNull),
+    measure: (name, signal) => digest(createReadStream(join(folder, name)), signal).catch(orNull),
   };
 }
 
@@ -80,7 +80,7 @@ export function urlReader(address: string, random: () => string): FeedReader {
     async measure(name, signal) {
       const limits = { withinMs: artifactWithinMs, bodyLimit: largestArtifactBytes };
       const reply = await request(at(name), signal, limits);
-      return reply === null ? null : await digest(reply.body);
+      return reply === null ? null : await digest(reply.body, signal);
     },
   };
 }

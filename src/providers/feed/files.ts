@@ -13,13 +13,18 @@ export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-/** Size and hash of whatever bytes come; a body from the network as well as a file. */
+/**
+ * Size and hash of whatever bytes come; a body from the network as well as a file. The signal is looked at here: a
+ * stream that is made with one that has aborted already ends the whole process with an error that nobody can catch.
+ */
 export async function digest(
   chunks: AsyncIterable<unknown>,
+  signal: AbortSignal,
 ): Promise<{ readonly size: number; readonly sha512: string }> {
   const hash = createHash('sha512');
   let size = 0;
   for await (const chunk of chunks) {
+    signal.throwIfAborted();
     hash.update(chunk as Uint8Array);
     size += (chunk as Uint8Array).length;
   }
@@ -39,7 +44,7 @@ export async function measure(
   if (handle === null) return null;
   try {
     if (!(await handle.stat()).isFile()) return null;
-    return await digest(handle.createReadStream({ autoClose: false, signal }));
+    return await digest(handle.createReadStream({ autoClose: false }), signal);
   } finally {
     await handle.close();
   }

@@ -132,7 +132,9 @@ export async function verifyStaged(
 /** What clients may have been offered stays: it is what a missing file in the feed is mended from. */
 export async function unstageTarget(feed: Feed, context: WorkContext, target: DesktopTarget): Promise<void> {
   const state = await feed.store.change(context, (current) => current);
-  if (feed.rehearsal || state.versions[target.version] !== undefined) return;
+  if (feed.rehearsal) return;
+  await feed.staging.discardUnfinished(context.fence);
+  if (state.versions[target.version] !== undefined) return;
   const staged = await feed.staging.find(target.version);
   if (staged === null || staged.commit === target.commit) await feed.staging.drop(target.version);
 }

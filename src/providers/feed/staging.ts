@@ -57,7 +57,7 @@ export class Staging {
   async take(context: WorkContext, artifacts: ArtifactFolder, manifest: Manifest): Promise<void> {
     const { faults } = context.runtime;
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    await this.#clear(context.fence);
+    await this.discardUnfinished(context.fence);
     await needSpace(
       this.folder,
       manifest.files.reduce((sum, file) => sum + file.size, 0),
@@ -88,8 +88,8 @@ export class Staging {
   }
 
   /** What killed runs with a lower fence had begun to take in. */
-  async #clear(fence: number): Promise<void> {
-    for (const name of await readdir(this.folder)) {
+  async discardUnfinished(fence: number): Promise<void> {
+    for (const name of await readdir(this.folder).catch(() => [])) {
       const mark = /^\.taking-([0-9]+)-/.exec(name)?.[1];
       if (mark !== undefined && Number(mark) < fence) {
         await rm(join(this.folder, name), { recursive: true, force: true });

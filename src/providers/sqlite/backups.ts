@@ -144,6 +144,14 @@ export async function settleFence(context: WorkContext, core: Core): Promise<voi
   }
 }
 
+/** What killed runs had begun to copy and nobody goes on with: as large as the database, and in nobody's list. */
+function clearAbandoned(core: Core, id: string): void {
+  for (const name of readdirSync(backupsFolder(core))) {
+    if (name.endsWith('.db.partial') && name !== `${id}.db.partial`)
+      removeDatabase(join(backupsFolder(core), name));
+  }
+}
+
 /** Takes a backup under this id, or returns the one that is there. */
 export async function takeBackup(
   context: WorkContext,
@@ -158,6 +166,7 @@ export async function takeBackup(
   }
   requireWriteAheadLog(core);
   ensureFolder(backupsFolder(core));
+  clearAbandoned(core, id);
   requireSpace(backupsFolder(core), liveBytes(core), 'the backup');
   context.progress(`backup of ${core.file}`);
   context.runtime.faults.point('sqlite.backup.before');

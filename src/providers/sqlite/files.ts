@@ -91,8 +91,11 @@ export function removeDatabase(file: string): void {
 
 export async function sha256OfFile(file: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal }))
+  // Not the stream's own signal: one that has aborted already may end the process with an error that nobody catches.
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) {
+    signal.throwIfAborted();
     hash.update(chunk as Buffer);
+  }
   return hash.digest('hex');
 }
 
