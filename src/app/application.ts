@@ -25,6 +25,7 @@ import type {
   StatusReport,
 } from '../domain/report.ts';
 import { endedStatuses, type RunSummary } from '../domain/run.ts';
+import { madeAtRest } from './at-rest.ts';
 import type { DirectRequest } from './direct-plans.ts';
 import { load } from './loaded-when-needed.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
@@ -77,12 +78,8 @@ export class RunningApplication implements Application {
     make: () => Promise<Plan | Refusal>,
     { release, isShown = true }: { readonly release?: Release; readonly isShown?: boolean } = {},
   ): Promise<Plan | Refusal> {
-    const { store, runtime } = this.#parts;
-    // In this order: whoever takes the lease in between is seen by one or by the other.
-    const lastFence = await store.lastFence();
-    const fence = (await store.lease()) === undefined ? lastFence : null;
-    const madeAt = runtime.clock.now();
-    const plan = await make();
+    const { store } = this.#parts;
+    const { answer: plan, fence, madeAt } = await madeAtRest(this.#parts, make, isShown);
     if (isRefusal(plan)) return plan;
     const shownBefore = plan.rowsLost > 0 ? await store.shownRowsLost(plan.hash) : undefined;
     this.#made.set(plan, {

@@ -11,7 +11,7 @@ import { assertRegressionAccepted, regressionOf, securityFixesLost } from '../do
 import { timeLimit } from '../domain/time-limit.ts';
 import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
-import type { LeaseMode, Store } from '../store/store.port.ts';
+import type { Lease, LeaseMode, Store } from '../store/store.port.ts';
 import type { Surface, WorkContext } from '../surfaces/surface.port.ts';
 import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
@@ -107,17 +107,7 @@ export class Runs {
     const request = { store, runtime, owner, mode, kind, isAlive: isOwnerAlive };
     const answer = await Session.open(request, within);
     if (answer.granted) return answer.session;
-    const { holder } = answer;
-    const since = Math.max(0, Math.round((runtime.clock.now() - holder.since) / 1000));
-    const run = holder.run === null ? '' : ` (run ${holder.run})`;
-    throw new UnshipError('busy', {
-      happened: `${holder.owner.user} on ${holder.owner.host} holds ${this.#parts.request.environment} with \`${holder.owner.command}\`${run}, process ${holder.owner.pid}, for ${since} s`,
-      done: 'nothing',
-      next:
-        holder.kind === 'release'
-          ? 'wait, or unship rollback, which goes before a release'
-          : 'wait for it (unship status --watch), or --take-over if it hangs',
-    });
+    throw busy(this.#parts, answer.holder);
   }
 
   /** A rollback ends whatever is under way; everything else must not pass it by. */
@@ -392,4 +382,18 @@ export class Runs {
     const ms = Math.round(clock.monotonic() - startedAt);
     return await runResult(this.#parts, plan, state, outcome, ms);
   }
+}
+
+/** Somebody else holds the environment: who, with what and since when. */
+export function busy({ runtime, request }: Parts, holder: Lease): UnshipError {
+  const since = Math.max(0, Math.round((runtime.clock.now() - holder.since) / 1000));
+  const run = holder.run === null ? '' : ` (run ${holder.run})`;
+  return new UnshipError('busy', {
+    happened: `${holder.owner.user} on ${holder.owner.host} holds ${request.environment} with \`${holder.owner.command}\`${run}, process ${holder.owner.pid}, for ${since} s`,
+    done: 'nothing',
+    next:
+      holder.kind === 'release'
+        ? 'wait, or unship rollback, which goes before a release'
+        : 'wait for it (unship status --watch), or --take-over if it hangs',
+  });
 }
