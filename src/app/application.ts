@@ -221,6 +221,8 @@ export class RunningApplication implements Application {
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
     const { afterRun } = await load.incident();
     await afterRun(this.#parts, plan, result);
+    // A way back has more urgent things to do; the next release, agent or cron job does it.
+    if (plan.kind === 'release') await this.#coverLogs();
     const automatic = this.#parts.definition.guard?.onUnhealthy === 'rollback';
     if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy' || !automatic) return result;
     const back = await this.planRollback({ countRisk: true });
@@ -263,6 +265,7 @@ export class RunningApplication implements Application {
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const results = await this.#resumeDueRuns(options);
+    await this.#coverLogs();
     await (await load.backupCare()).proveRestores(this.#parts, options);
     return results;
   }
@@ -357,6 +360,11 @@ export class RunningApplication implements Application {
     return await statusReport(this.#parts, (request) => this.#planRollback(request, false));
   }
 
+  /** What can't be covered now (a full disk, a file that has just gone) is tried again the next time. */
+  async #coverLogs(): Promise<void> {
+    await Promise.allSettled([...this.#parts.webs.values()].map((port) => port.coverLogs()));
+  }
+
   async doctor(): Promise<DoctorReport> {
     const { doctorReport } = await load.doctor();
     return await doctorReport(this.#parts, (request) => this.#planRollback(request, false));
@@ -432,6 +440,7 @@ export class RunningApplication implements Application {
     let proving: Promise<void> | undefined;
     while (!options.signal.aborted) {
       await this.#resumeDueRuns(options).catch(tell);
+      await this.#coverLogs();
       // Beside it: a run that nobody drives does not wait for a test restore.
       proving ??= proveRestores(this.#parts, options)
         .catch(tell)

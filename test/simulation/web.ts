@@ -120,6 +120,7 @@ export function simulatedWeb(world: WebWorld, network: Network, process: Simulat
       }),
     prune: async () => [],
     shutDown: async () => {},
+    coverLogs: async () => {},
     openBuilds: async () => null,
     rehearsal: async () => {
       throw new Error('nothing is rehearsed in the simulation');
