@@ -150,6 +150,7 @@ function providerEnvironment(
     runtime,
     reveal: (reference) => revealSecret(reference, request.processEnvironment),
     maskInto: request.maskInto,
+    secretsIn: request.secretsIn,
     processEnvironment,
   };
 }

@@ -23,6 +23,7 @@ import type {
   StatusReport,
 } from '../domain/report.ts';
 import { endedStatuses, type RunSummary } from '../domain/run.ts';
+import { madeAtRest } from './at-rest.ts';
 import type { DirectRequest } from './direct-plans.ts';
 import type { DueWork } from './due-runs.ts';
 import { rollbackPlan, undoPlan } from './going-back.ts';
@@ -54,12 +55,8 @@ export class RunningApplication implements Application {
     make: () => Promise<Plan | Refusal>,
     { release, isShown = true }: { readonly release?: Release; readonly isShown?: boolean } = {},
   ): Promise<Plan | Refusal> {
-    const { store, runtime } = this.#parts;
-    // In this order: whoever takes the lease in between is seen by one or by the other.
-    const lastFence = await store.lastFence();
-    const fence = (await store.lease()) === undefined ? lastFence : null;
-    const madeAt = runtime.clock.now();
-    const plan = await make();
+    const { store } = this.#parts;
+    const { answer: plan, fence, madeAt } = await madeAtRest(this.#parts, make, isShown);
     if (isRefusal(plan)) return plan;
     const shownBefore = plan.rowsLost > 0 ? await store.shownRowsLost(plan.hash) : undefined;
     this.#made.set(plan, {
@@ -163,6 +160,8 @@ export class RunningApplication implements Application {
   async #follow(plan: Plan, result: RunResult, options: RunOptions): Promise<RunResult> {
     const { afterRun } = await load.incident();
     await afterRun(this.#parts, plan, result);
+    // A way back has more urgent things to do; the next release, agent or cron job does it.
+    if (plan.kind === 'release') await (await load.upkeep()).coverLogs(this.#parts);
     if (plan.kind !== 'release' || result.error?.slug !== 'guard-unhealthy') return result;
     const back = await this.#policyRollback();
     if (back === undefined) {

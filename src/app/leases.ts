@@ -69,19 +69,22 @@ export class Leases {
   }
 
   #granted(answer: SessionAnswer): Session {
-    const { runtime, request } = this.#parts;
     if (answer.granted) return answer.session;
-    const { owner, kind, since, run } = answer.holder;
-    const seconds = Math.round((runtime.clock.now() - since) / 1000);
-    // A clock that is ahead says that it has yet to begin.
-    const known = seconds < 0 ? '' : `, for ${seconds} s`;
-    throw new UnshipError('busy', {
-      happened: `${owner.user} on ${owner.host} holds ${request.environment} with \`${owner.command}\`${run === null ? '' : ` (run ${run})`}, process ${owner.pid}${known}`,
-      done: 'nothing',
-      next:
-        kind === 'release'
-          ? 'wait, or unship rollback, which goes before a release'
-          : 'wait for it (unship status --watch), or --take-over if it hangs',
-    });
+    throw busy(this.#parts, answer.holder);
   }
+}
+
+/** Who is at work, since when, and what to do about it. */
+export function busy({ runtime, request }: Parts, { owner, kind, since, run }: Lease): UnshipError {
+  const seconds = Math.round((runtime.clock.now() - since) / 1000);
+  // A clock that is ahead says that it has yet to begin.
+  const known = seconds < 0 ? '' : `, for ${seconds} s`;
+  return new UnshipError('busy', {
+    happened: `${owner.user} on ${owner.host} holds ${request.environment} with \`${owner.command}\`${run === null ? '' : ` (run ${run})`}, process ${owner.pid}${known}`,
+    done: 'nothing',
+    next:
+      kind === 'release'
+        ? 'wait, or unship rollback, which goes before a release'
+        : 'wait for it (unship status --watch), or --take-over if it hangs',
+  });
 }

@@ -6,7 +6,8 @@ import type { Parts } from './parts.ts';
 const withinMs = 30_000;
 
 /** What serves from this machine and has ended without being told to is started again. */
-export async function keepUp({ webs, runtime }: Parts, options: RunOptions): Promise<void> {
+export async function keepUp(parts: Parts, options: RunOptions): Promise<void> {
+  const { webs, runtime } = parts;
   for (const [surface, port] of webs) {
     using limit = timeLimit(runtime.clock, withinMs);
     const signal = AbortSignal.any([options.signal, limit.signal]);
@@ -14,4 +15,10 @@ export async function keepUp({ webs, runtime }: Parts, options: RunOptions): Pro
     const text = `${surface}: what serves had ended by no word of ours, and was started again`;
     options.onEvent({ type: 'note', run: null, text });
   }
+  await coverLogs(parts);
+}
+
+/** What was printed meanwhile is kept without secrets. */
+export async function coverLogs({ webs }: Parts): Promise<void> {
+  await Promise.allSettled([...webs.values()].map((port) => port.coverLogs()));
 }

@@ -96,6 +96,7 @@ export async function openApplication(
     user: host.user,
     mask: (text) => masker.mask(text),
     maskInto: (write) => new MaskedWriter(masker, write),
+    secretsIn: (text) => masker.secretsIn(text),
   });
 }
 

@@ -15,7 +15,7 @@ import type {
   StatusReport,
 } from './report.ts';
 import type { RunSummary } from './run.ts';
-import type { MaskInto, Secret } from './secret.ts';
+import type { MaskInto, Secret, SecretsIn } from './secret.ts';
 
 /** How a run is driven. When `signal` aborts the run pauses after the step under way and can be resumed. */
 export interface RunOptions {
@@ -167,6 +167,8 @@ export interface OpenRequest {
   mask?(text: string): string;
   /** The same for a text that comes in pieces. */
   readonly maskInto?: MaskInto;
+  /** For what is kept already. */
+  readonly secretsIn?: SecretsIn;
 }
 
 export type OpenApplication = (request: OpenRequest) => Promise<Application>;

@@ -44,3 +44,6 @@ export class Secret {
  * cuts one. `flush` passes on what was held back.
  */
 export type MaskInto = (write: (text: string) => void) => { write(text: string): void; flush(): void };
+
+/** Where in a text the values of secrets stand, however they are written: from, and up to, not including. */
+export type SecretsIn = (text: string) => readonly (readonly [from: number, to: number])[];

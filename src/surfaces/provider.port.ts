@@ -1,6 +1,6 @@
 import type { ApplicationDefinition } from '../domain/definition.ts';
 import type { Runtime } from '../domain/runtime.ts';
-import type { MaskInto, Secret, SecretReference } from '../domain/secret.ts';
+import type { MaskInto, Secret, SecretReference, SecretsIn } from '../domain/secret.ts';
 import type { Source } from './source.port.ts';
 
 /** What the composition root gives every provider. */
@@ -19,6 +19,8 @@ export interface ProviderEnvironment {
   reveal(reference: SecretReference): Secret;
   /** For what other programs print and is kept. Absent: there are no secrets. */
   readonly maskInto?: MaskInto | undefined;
+  /** For what they have printed into files themselves. Absent: there are no secrets. */
+  readonly secretsIn?: SecretsIn | undefined;
   /** Variables that point the application at its databases: `{VAULT_DB: '/srv/data/vault.db'}`. */
   readonly processEnvironment: { readonly [name: string]: string };
 }

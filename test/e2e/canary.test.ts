@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import type { EnvironmentDefinition } from '../../src/domain/definition.ts';
+import { serverSource } from '../support/application-fixture.ts';
 import { filesBelow, filesWith, findLeak } from '../support/leaks.ts';
 import { buildProgram, type Program } from '../support/program.ts';
-import { type Ended, firstVersion, said, type World } from '../support/world.ts';
+import { type Ended, firstVersion, said, until, type World } from '../support/world.ts';
 import { given, givenGoodRelease, givenTwoReleases, requireExit } from './given.ts';
 
 let program: Program;
@@ -172,6 +173,50 @@ it('control 7: what a build prints of the secret is masked before it is kept, in
   rmSync(known);
   const texts = [...told.map(said), readFileSync(events, 'utf8')];
   requireNowhere(world, canary, texts, ['state.db', 'daemon.log']);
+});
+
+/** Says the secret in every form whenever it is asked, and goes on. */
+const talkativeServer = serverSource.replace(
+  "  if (request.url === '/health') {",
+  `  if (request.url === '/health') {
+    const secret = readFileSync(process.env.KNOWN, 'utf8');
+    const bytes = Buffer.from(secret);
+    for (const form of [secret, bytes.toString('base64'), bytes.toString('hex'), encodeURIComponent(secret),
+      'ä ' + secret, JSON.stringify({ secret })]) console.log('said ' + form + ' so');
+    process.stdout.write(Buffer.from([0xff, 0xfe]));
+    console.log(' no text ' + secret + ' so');
+`,
+);
+
+it('control 7: what a released process prints of the secret is covered where it stands', async (context) => {
+  const canary = 'canary-7f3a22-of-a-server';
+  const address = `http://127.0.0.1:9/services/${canary}`;
+  const world = await given(context, program, { variables: { HOOK: address } });
+  const known = join(world.folder, 'known-to-a-server');
+  writeFileSync(known, address);
+  world.write('server.mjs', talkativeServer);
+  world.configure({
+    production: world.environment('web', {
+      surfaces: { web: world.webSurface(world.port, { environment: { KNOWN: known } }) },
+      notifications: notifications('HOOK'),
+    }),
+  });
+  const log = join(world.stateFolder(), 'surfaces/web/gateway/logs/r1.log');
+  const lines = (): readonly string[] => readFileSync(log, 'utf8').split('\n').slice(0, -1);
+  await world.commit({ version: 'v1' });
+  await world.expect(0, ['release', '--yes']);
+  const atFirst = lines().length;
+  assert.ok(atFirst >= 7 && atFirst % 7 === 0, `${atFirst} lines`);
+  assert.deepEqual(filesWith(world.stateBase, canary), []);
+  // It goes on printing into the same file, and whoever comes by on time covers that too
+  for (let asked = 0; asked < 3; asked += 1)
+    await fetch(`http://127.0.0.1:${world.port}/health`, { headers: { connection: 'close' } });
+  assert.ok(await until(() => lines().length === atFirst + 21), `${lines().length} lines`);
+  assert.notDeepEqual(filesWith(world.stateBase, canary), []);
+  await world.expect(0, ['resume', '--due']);
+  assert.deepEqual(filesWith(world.stateBase, canary), []);
+  for (const line of lines()) assert.match(line, /^(said |\ufffd\ufffd no text ).*\*{8}.* so$/);
+  assert.equal(lines().length, atFirst + 21);
 });
 
 function notifications(name: string): { readonly team: readonly never[] } {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { buildProgram, type Program } from '../support/program.ts';
+import { until } from '../support/world.ts';
 import { flat, given, givenGoodRelease, givenTwoReleases, requireExit, requireServed } from './given.ts';
 
 let program: Program;
@@ -81,5 +82,35 @@ describe('what is said is what is done', { concurrency: 2 }, () => {
     requireExit(release, 1, 'build-failed');
     const logged = `${release.stdout}${release.stderr}`.match(/^.*cannot find the module$/gm) ?? [];
     assert.equal(logged.filter((line) => !line.includes('console.error')).length, 1, logged.join('\n'));
+  });
+
+  it('what can not be seen is told as unknown, and a watch of it is not healthy', async (context) => {
+    const { world } = await givenTwoReleases(context, program, { surfaces: 'web-and-database' });
+    const seen = async (): Promise<{ readonly [surface: string]: string }> => {
+      const told = await world.expect(0, ['status', '--json']);
+      const { surfaces } = JSON.parse(told.stdout) as {
+        readonly surfaces: readonly { readonly surface: string; readonly now: string }[];
+      };
+      return Object.fromEntries(surfaces.map(({ surface, now }) => [surface, now]));
+    };
+    assert.deepEqual(await seen(), { web: 'r2', database: '0001' });
+    // When nobody answers any more, and the database can't be read
+    for (const { pid, command } of world.processes())
+      if (command.includes('gateway.js')) process.kill(pid, 'SIGKILL');
+    assert.ok(await until(async () => (await world.pageOrNull()) === null));
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${world.database}${suffix}`, { force: true });
+    writeFileSync(world.database, 'no database '.repeat(2000));
+    // Then nothing is said of them that nobody can know
+    const { web, database } = await seen();
+    assert.match(web ?? '', /^(nothing|unknown)$/);
+    assert.equal(database, 'unknown');
+    const watched = await world.run(['guard', '--once', '--json']);
+    requireExit(watched, 1);
+    const { verdict } = JSON.parse(watched.stdout) as { readonly verdict: string };
+    assert.match(verdict, /^(unhealthy|inconclusive)$/);
+    requireExit(await world.run(['plan']), 3, 'database-corrupt');
+    // And somebody who looks for himself has agreed to all of it
+    assert.equal(world.opinions.contradicts, 0);
+    assert.ok(world.opinions.agrees >= 5, JSON.stringify(world.opinions));
   });
 });

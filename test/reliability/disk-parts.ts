@@ -49,32 +49,24 @@ export async function syscallFaults({ seed, count, tell }: PartRequest): Promise
 }
 
 /** Commands for which there is no room, in ever larger disks. */
-export async function fullDisks({ program, seed, count, tell }: PartRequest): Promise<PartResult> {
+export async function fullDisks({ program, seed, count, minutes, tell }: PartRequest): Promise<PartResult> {
   const began = performance.now();
-  const commands = counted(count, usual.commands);
   let last = '';
   const telling = (text: string): void => {
     last = text;
     tell(text);
   };
-  const reached = async (): Promise<Pick<PartResult, 'counts' | 'violations'>> => {
+  const reached = async (): Promise<Pick<PartResult, 'counts' | 'opinions' | 'violations'>> => {
     try {
-      return {
-        counts: { commands, 'lacked room': await tryFullDisks(program, commands, telling) },
-        violations: [],
-      };
+      const wanted = counted(count, usual.commands);
+      const limit = Number.isFinite(count) ? minutes : Number.POSITIVE_INFINITY;
+      const { commands, lacked, opinions } = await tryFullDisks(program, wanted, telling, limit);
+      return { counts: { commands, 'lacked room': lacked }, opinions, violations: [] };
     } catch (error) {
       // What came after it would stand on what it left.
-      return { counts: {}, violations: [`${last}: ${String(error)}`] };
+      return { counts: {}, opinions: noOpinions, violations: [`${last}: ${String(error)}`] };
     }
   };
-  const { counts, violations } = await reached();
-  return {
-    part: 'full-disk',
-    seed,
-    seconds: (performance.now() - began) / 1000,
-    counts,
-    opinions: noOpinions,
-    violations,
-  };
+  const result = await reached();
+  return { part: 'full-disk', seed, seconds: (performance.now() - began) / 1000, ...result };
 }

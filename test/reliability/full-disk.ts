@@ -8,6 +8,7 @@ import { badMigration } from '../support/application-fixture.ts';
 import type { Program } from '../support/program.ts';
 import { type Ended, firstVersion, said, World } from '../support/world.ts';
 import { requireChain } from '../torture/observer.ts';
+import type { Opinions } from './judge.ts';
 
 const roomy = 1 << 30;
 
@@ -41,7 +42,8 @@ class SmallDisk implements Disposable {
 }
 
 /** Commands that are tried on a full disk; each ends where it began, so that the next can follow. */
-type Operation = 'release' | 'rollback' | 'backup';
+const operations = ['release', 'rollback', 'undo', 'backup', 'restore'] as const;
+type Operation = (typeof operations)[number];
 
 /** A good release and, above it, a bad one with a migration, on a disk that becomes full. */
 class FullDiskWorld {
@@ -86,22 +88,40 @@ class FullDiskWorld {
     const { world } = this;
     await world.page(world.port, 'POST');
     const rows = world.rows().map(({ id, body }) => ({ id, body }));
-    if (operation !== 'backup') await this.#commitBad();
-    if (operation === 'rollback') await world.expect(0, ['release', '--yes']);
-    const args = operation === 'backup' ? ['backup', '--yes'] : [operation, '--yes'];
+    const args = await this.#prepare(operation);
     this.disk.leave(bytes);
     const ended = await world.run(args);
     this.disk.makeRoom();
     if (ended.exit !== 0) requireClear(ended, operation);
     requireChain(world);
     if (ended.exit !== 0) await this.#goOn(args);
-    if (operation === 'release') await world.expect(0, ['rollback', '--yes']);
+    if (operation === 'release' || operation === 'undo') await world.expect(0, ['rollback', '--yes']);
     // The bad version rewrites them; back from it they are what they were.
     const bodies = world.rows().map(({ id, body }) => ({ id, body }));
     assert.deepEqual(bodies, rows, `${operation} lost rows`);
     requireChain(world);
     assert.equal((await world.page()).version, 'v1');
     return ended.exit !== 0;
+  }
+
+  /** What leads up to the command, with enough room; returns the command. */
+  async #prepare(operation: Operation): Promise<readonly string[]> {
+    const { world } = this;
+    if (operation === 'backup') return ['backup', '--yes'];
+    if (operation === 'restore') {
+      await world.expect(0, ['backup', '--yes']);
+      const listed = await world.expect(0, ['backups', '--json']);
+      const { backups } = JSON.parse(listed.stdout) as {
+        readonly backups: readonly { readonly id: string }[];
+      };
+      return ['restore', backups[0]?.id ?? '', '--yes'];
+    }
+    await this.#commitBad();
+    if (operation === 'release') return ['release', '--yes'];
+    await world.expect(0, ['release', '--yes']);
+    if (operation === 'rollback') return ['rollback', '--yes'];
+    await world.expect(0, ['rollback', '--yes']);
+    return ['undo', '--yes'];
   }
 
   async #commitBad(): Promise<void> {
@@ -129,33 +149,50 @@ class FullDiskWorld {
 
 /** It names the error by a slug of the catalogue that is no defect, and ends with the exit code that it tells. */
 function requireClear(ended: Ended, operation: Operation): void {
-  const [, slug = 'none'] = /(?:FAIL|Happened) {2}([a-z-]+): /.exec(said(ended)) ?? [];
+  const [, slug = 'none'] = /(?:FAIL|Happened) {2}([a-z-]+):\s/.exec(said(ended)) ?? [];
   const isClear = slug !== 'internal' && errorCatalogue[slug] !== undefined;
   assert.ok(isClear, `${operation} has no clear error:\n${said(ended)}`);
   const [, exit = ended.exit] = /^Exit (\d)/m.exec(said(ended)) ?? [];
   assert.equal(Number(exit), ended.exit, said(ended));
 }
 
-const operations: readonly Operation[] = ['release', 'rollback', 'backup'];
+export interface FullDisks {
+  readonly commands: number;
+  readonly lacked: number;
+  /** What somebody who looks for himself thinks of the last words of all commands. */
+  readonly opinions: Opinions;
+}
 
-/** The operations in turn, with from 4 KB to 32 MB of room; tells how many lacked it. Throws at what is wrong. */
+/** Without a common factor with the usual numbers: however early it ends, large and small disks were tried. */
+const stride = 77;
+
+/**
+ * Each operation with each of the sizes, from 4 KB to 32 MB of room, so many commands in all, or as many as there is
+ * time for. Throws at what is wrong.
+ */
 export async function tryFullDisks(
   program: Program,
-  count: number,
+  wanted: number,
   onTry: (text: string) => void,
-): Promise<number> {
+  minutes: number = Number.POSITIVE_INFINITY,
+): Promise<FullDisks> {
+  const deadline = performance.now() + minutes * 60_000;
   // Mounting needs root: without it this fails here, by the words of `mount`.
   const full = await FullDiskWorld.make(program);
+  const sizes = Math.ceil(wanted / operations.length);
+  let commands = 0;
   let lacked = 0;
   try {
-    for (let index = 0; index < count; index += 1) {
+    for (; commands < wanted && performance.now() < deadline; commands += 1) {
+      const index = (commands * stride) % wanted;
       const operation = operations[index % operations.length] ?? 'release';
-      const bytes = Math.round(4096 * 2 ** ((index * 13) / count));
+      const size = Math.floor(index / operations.length);
+      const bytes = Math.round(4096 * 2 ** ((size * 13) / sizes));
       onTry(`${operation} with ${bytes} bytes`);
       if (await full.try(operation, bytes)) lacked += 1;
     }
   } finally {
     await full.end();
   }
-  return lacked;
+  return { commands, lacked, opinions: full.world.opinions };
 }

@@ -30,6 +30,13 @@ export type Opinion =
   | { readonly opinion: 'unknowable' }
   | { readonly opinion: 'contradicts'; readonly text: string };
 
+/** How many of each there were. */
+export interface Opinions {
+  agrees: number;
+  unknowable: number;
+  contradicts: number;
+}
+
 interface RunDocument {
   readonly schema: 'unship.run/1';
   readonly run: number;
@@ -59,8 +66,11 @@ function contradicts(text: string): Opinion {
 }
 
 /** The exit code that goes with a status: who reads only the one must not be told another story. */
-function exitOf(status: string, args: readonly string[]): number {
+export function exitOf(status: string, args: readonly string[]): number {
   const isCancel = args[0] === 'cancel';
+  const [, step] = args[0] === 'release' ? args : [];
+  if (step === 'begin') return ['done', 'waiting'].includes(status) ? 0 : 1;
+  if (step === 'abort' && ['done', 'undone'].includes(status)) return 0;
   if (status === 'done') return isCancel ? 3 : 0;
   if (status === 'undone') return isCancel ? 0 : 1;
   return ['failed', 'blocked', 'superseded'].includes(status) ? 1 : 5;
@@ -92,7 +102,7 @@ function judgeRun(statement: Statement, document: RunDocument): Opinion {
 }
 
 /** All is as it was, and what people have written meanwhile comes on top. */
-function isUntouched(before: Observation, after: Observation): boolean {
+export function isUntouched(before: Observation, after: Observation): boolean {
   const shape = ({ web, schema, offered }: Observation): unknown => [
     web?.version,
     schema?.columns,

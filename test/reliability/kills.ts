@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Random } from '../simulation/random.ts';
 import { type Ended, said, until } from '../support/world.ts';
-import { LivedInWorld, type Opinions } from './lived-in-world.ts';
+import type { Opinions } from './judge.ts';
+import { LivedInWorld } from './lived-in-world.ts';
 import { addOpinions, type PartRequest, type PartResult } from './part.ts';
 
 type Victim = 'command' | 'gateway' | 'application' | 'agent';

@@ -5,15 +5,9 @@ import type { Program } from '../support/program.ts';
 import { type Ended, firstVersion, type RunRow, said, until, World } from '../support/world.ts';
 import { leftovers, requireChain } from '../torture/observer.ts';
 import { mixedHolders, recordJournalOrder } from './journal-order.ts';
-import { differences, judge, type Looks, type Statement } from './judge.ts';
+import { differences, judge, type Looks, type Opinions, type Statement } from './judge.ts';
 import { Observer } from './observer.ts';
 import type { Observation } from './observer-process.ts';
-
-export interface Opinions {
-  agrees: number;
-  unknowable: number;
-  contradicts: number;
-}
 
 const ended = new Set(['done', 'failed', 'undone', 'superseded']);
 
@@ -46,7 +40,7 @@ export class LivedInWorld {
   }
 
   static async make(program: Program): Promise<LivedInWorld> {
-    const world = await World.make(program, { surfaces: 'all' });
+    const world = await World.make(program, { surfaces: 'all', witness: false });
     world.write('server.mjs', ledgerServer);
     const lived = new LivedInWorld(world, await world.commit(firstVersion));
     lived.#looks.set(lived.base, {

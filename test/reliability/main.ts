@@ -36,8 +36,9 @@ const { values, positionals } = parseArgs({
 });
 
 function recorded(heading: string, name: string, { seed, seconds, counts, violations }: PartResult): void {
-  const length =
-    values.minutes === undefined ? `--count ${values.count ?? 'N'}` : `--minutes ${values.minutes}`;
+  const length = (['count', 'minutes'] as const)
+    .flatMap((option) => (values[option] === undefined ? [] : [`--${option} ${values[option]}`]))
+    .join(' ');
   recordResult({
     part: heading,
     command: `npm run soak -- ${name} ${length} --seed ${seed}`,

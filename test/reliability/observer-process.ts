@@ -16,6 +16,7 @@ export interface Question {
   readonly port: number;
   readonly database: string;
   readonly feed: string;
+  readonly patienceMs: number;
 }
 
 export interface Entry {
@@ -35,49 +36,59 @@ export interface Observation {
   readonly offered: string | null;
 }
 
-function ask(port: number): Promise<Observation['web']> {
+function ask(port: number, patienceMs: number): Promise<Observation['web']> {
   return new Promise((resolve) => {
-    const request = get({ host: '127.0.0.1', port, path: '/', agent: false, timeout: 10_000 }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('error', () => resolve(null));
-      response.on('end', () => {
-        if (response.statusCode !== 200) return resolve(null);
-        const page = JSON.parse(text) as { version: string; rows: readonly { body: string }[] | null };
-        resolve({ version: page.version, bodies: (page.rows ?? []).map(({ body }) => body) });
-      });
-    });
+    const request = get(
+      { host: '127.0.0.1', port, path: '/', agent: false, timeout: patienceMs },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          text += chunk;
+        });
+        response.on('error', () => resolve(null));
+        response.on('end', () => {
+          if (response.statusCode !== 200) return resolve(null);
+          resolve(readPage(text));
+        });
+      },
+    );
     request.on('timeout', () => request.destroy());
     request.on('error', () => resolve(null));
   });
 }
 
+/** Null for what somebody else answers. */
+function readPage(text: string): Observation['web'] {
+  try {
+    const page = JSON.parse(text) as { version: string; rows: readonly { body: string }[] | null };
+    return { version: page.version, bodies: (page.rows ?? []).map(({ body }) => body) };
+  } catch {
+    return null;
+  }
+}
+
 function readSchema(file: string): Observation['schema'] {
   if (!existsSync(file)) return null;
-  const database = new DatabaseSync(file, { readOnly: true, timeout: 5000 });
+  let database: DatabaseSync | undefined;
   try {
+    database = new DatabaseSync(file, { readOnly: true, timeout: 5000 });
     // One look: what is read in two would be of two moments.
     database.exec('begin');
-    const strings = (sql: string): string[] =>
-      database
-        .prepare(sql)
-        .all()
-        .map((row) => String(Object.values(row)[0]));
+    const rows = (sql: string): readonly Record<string, unknown>[] => database?.prepare(sql).all() ?? [];
+    const strings = (sql: string): string[] => rows(sql).map((row) => String(Object.values(row)[0]));
     return {
       columns: strings("select name from pragma_table_info('entries') order by name"),
       applied: strings('select version from schema_migrations order by version'),
-      entries: database
-        .prepare('select id, body from entries order by id')
-        .all()
-        .map((row) => ({ id: Number(row.id), body: String(row.body) })),
+      entries: rows('select id, body from entries order by id').map((row) => ({
+        id: Number(row.id),
+        body: String(row.body),
+      })),
     };
   } catch {
     return null;
   } finally {
-    database.close();
+    database?.close();
   }
 }
 
@@ -99,8 +110,8 @@ function readOffer(folder: string): string | null {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { id, port, database, feed } = JSON.parse(line) as Question;
-  const web = await ask(port);
+  const { id, port, database, feed, patienceMs } = JSON.parse(line) as Question;
+  const web = await ask(port, patienceMs);
   const answer: Observation & { id: number } = {
     id,
     web,

@@ -24,10 +24,11 @@ export class Observer {
     });
   }
 
-  look(world: Pick<World, 'port' | 'database' | 'feed'>): Promise<Observation> {
+  /** `patienceMs`: how long the live address may take to answer. */
+  look(world: Pick<World, 'port' | 'database' | 'feed'>, patienceMs = 10_000): Promise<Observation> {
     this.#asked += 1;
     const { port, database, feed } = world;
-    const question: Question = { id: this.#asked, port, database, feed };
+    const question: Question = { id: this.#asked, port, database, feed, patienceMs };
     return new Promise((resolve, reject) => {
       this.#waiting.set(question.id, resolve);
       this.#child.once('exit', () => reject(new Error('the observer has ended')));

@@ -1,5 +1,5 @@
 import type { Program } from '../support/program.ts';
-import type { Opinions } from './lived-in-world.ts';
+import type { Opinions } from './judge.ts';
 
 /** What a part of the programme is asked for. */
 export interface PartRequest {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { badMigration } from '../support/application-fixture.ts';
 import { said } from '../support/world.ts';
-import { LivedInWorld, type Opinions } from './lived-in-world.ts';
+import type { Opinions } from './judge.ts';
+import { LivedInWorld } from './lived-in-world.ts';
 import { addOpinions, type PartRequest, type PartResult } from './part.ts';
 
 const strategies = ['migrate-down', 'keep-schema', 'restore'] as const;

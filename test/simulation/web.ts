@@ -124,6 +124,7 @@ export function simulatedWeb(world: WebWorld, network: Network, process: Simulat
     prune: async () => [],
     keepUp: async () => false,
     shutDown: async () => {},
+    coverLogs: async () => {},
     openBuilds: async () => null,
     rehearsal: async () => {
       throw new Error('nothing is rehearsed in the simulation');

@@ -19,6 +19,9 @@ import type { EnvironmentDefinition } from '../../src/domain/definition.ts';
 import type { PlanKind } from '../../src/domain/plan.ts';
 import type { Release } from '../../src/domain/release.ts';
 import type { RunStatus } from '../../src/domain/run.ts';
+import type { Opinions } from '../reliability/judge.ts';
+import type { Observation } from '../reliability/observer-process.ts';
+import { Witness } from '../reliability/witness.ts';
 import { firstMigration, serverSource } from './application-fixture.ts';
 import { filesWith, findLeak, openToOthers } from './leaks.ts';
 import type { Program } from './program.ts';
@@ -68,6 +71,8 @@ export interface WorldOptions {
   readonly environment?: Partial<EnvironmentDefinition>;
   /** Variables of every command. */
   readonly variables?: { readonly [name: string]: string };
+  /** False where the test judges what its commands say by itself. */
+  readonly witness?: boolean;
 }
 
 export interface Version {
@@ -105,10 +110,14 @@ export class World {
   readonly #variables: { readonly [name: string]: string | undefined };
   /** Started by the test itself: their environment is the operator's. */
   readonly #own: Set<number | undefined> = new Set();
+  /** Version that the code of a commit answers with. */
+  readonly #versions = new Map<string, string>();
+  readonly #witness: Witness | null;
   #said = '';
 
   private constructor(program: Program, port: number, options: WorldOptions) {
     this.#program = program;
+    this.#witness = options.witness === false ? null : new Witness(this);
     this.port = port;
     this.folder = mkdtempSync(join(tmpdir(), 'unship-world-'));
     this.repository = join(this.folder, 'repository');
@@ -223,7 +232,23 @@ export class World {
     await this.git('add', '--all');
     const person = ['-c', 'user.name=Ada', '-c', 'user.email=ada@localhost'];
     await this.git(...person, 'commit', '--quiet', '--allow-empty', '-m', subject);
-    return await this.head();
+    const head = await this.head();
+    const file = join(this.repository, 'version.json');
+    if (existsSync(file)) {
+      const { version } = JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string };
+      this.#versions.set(head, version);
+    }
+    return head;
+  }
+
+  /** Undefined for a release of a commit that was not made here, and while the history can't be read. */
+  versionOf(release: string): string | undefined {
+    try {
+      const commit = this.releases().find(({ id }) => id === release)?.commit;
+      return this.#versions.get(commit ?? '');
+    } catch {
+      return undefined;
+    }
   }
 
   async head(): Promise<string> {
@@ -248,19 +273,34 @@ export class World {
   }
 
   async gitIn(folder: string, ...args: readonly string[]): Promise<string> {
-    const ended = await this.#start('git', ['-C', folder, ...args], {}).ended;
+    const ended = await this.#start('git', ['-C', folder, ...args], {}, this.folder).ended;
     if (ended.exit !== 0) throw new Error(`git ${args.join(' ')} failed: ${ended.stderr}`);
     return ended.stdout;
   }
 
   /** Starts the real command line in the repository. */
   start(args: readonly string[], variables: { readonly [name: string]: string } = {}): Started {
-    return this.#start(process.execPath, [this.#program.file, ...args], variables);
+    return this.#command(args, variables, null);
+  }
+
+  #command(
+    args: readonly string[],
+    variables: { readonly [name: string]: string },
+    before: Observation | null,
+  ): Started {
+    const { child, ended } = this.#start(process.execPath, [this.#program.file, ...args], variables);
+    return { child, ended: this.#witness?.listen(args, before, ended) ?? ended };
+  }
+
+  /** What somebody who looks for himself thinks of the last words of the commands so far. */
+  get opinions(): Opinions {
+    return this.#witness?.opinions ?? { agrees: 0, unknowable: 0, contradicts: 0 };
   }
 
   /** Throws when the command does not end: a test that waits for ever tells nobody why. */
   async run(args: readonly string[], variables: { readonly [name: string]: string } = {}): Promise<Ended> {
-    const { child, ended } = this.start(args, variables);
+    const before = (await this.#witness?.before()) ?? null;
+    const { child, ended } = this.#command(args, variables, before);
     const late = new AbortController();
     const first = await Promise.race([
       ended,
@@ -279,9 +319,14 @@ export class World {
     throw new Error(`\`unship ${args.join(' ')}\` ended with ${ended.exit}, not ${exit}:\n${said(ended)}`);
   }
 
-  #start(file: string, args: readonly string[], variables: { readonly [name: string]: string }): Started {
+  #start(
+    file: string,
+    args: readonly string[],
+    variables: { readonly [name: string]: string },
+    cwd: string = this.repository,
+  ): Started {
     const child = spawn(file, args, {
-      cwd: this.repository,
+      cwd,
       env: { ...this.#variables, ...variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -411,11 +456,15 @@ export class World {
 
   /**
    * Ends every process that this world started, and removes its folder. Throws when its story left a secret anywhere,
-   * or state that others can reach: each story is a proof of that, whatever else it is about.
+   * or state that others can reach, or when a command said what was not so: each story is a proof of that, whatever
+   * else it is about.
    */
   async end(): Promise<void> {
+    this.#witness?.end();
     try {
       this.#requireNoLeak();
+      const untrue = this.#witness?.contradictions ?? [];
+      if (untrue.length > 0) throw new Error(`seen from outside it is not so:\n${untrue.join('\n')}`);
       const reachable = existsSync(this.stateBase) ? openToOthers(this.stateBase) : [];
       if (reachable.length > 0) throw new Error(`others can reach ${reachable.join(', ')}`);
     } finally {

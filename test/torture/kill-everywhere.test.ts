@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Opinions } from '../reliability/judge.ts';
+import { addOpinions } from '../reliability/part.ts';
 import { buildProgram, type Program } from '../support/program.ts';
 import { type Scenario, TortureWorld } from './scenarios.ts';
 
@@ -83,8 +85,14 @@ function tell(scenario: Scenario, { n, point, error }: Failure): string {
   return `${scenario} killed at point ${n}, ${point}; repeat: UNSHIP_TORTURE=${scenario}:${n} npm run torture\n${what}`;
 }
 
+interface Tried {
+  readonly points: number;
+  /** What somebody who looks for himself thinks of the last words of all commands. */
+  readonly opinions: Opinions;
+}
+
 /** Tries point after point, each in the next free world, until a command ends before it comes there. */
-async function everywhere(scenario: Scenario): Promise<number> {
+async function everywhere(scenario: Scenario): Promise<Tried> {
   const { run } = cycles[scenario];
   const stride = asked?.every === undefined ? cycles[scenario].stride : Number(asked.every);
   const single = asked?.first !== undefined && asked.every === undefined;
@@ -92,6 +100,11 @@ async function everywhere(scenario: Scenario): Promise<number> {
   let next = Number(asked?.first ?? 1);
   let last = single ? next : Number.POSITIVE_INFINITY;
   let tried = 0;
+  const opinions: Opinions = { agrees: 0, unknowable: 0, contradicts: 0 };
+  const leave = async (torture: TortureWorld | undefined): Promise<void> => {
+    if (torture !== undefined) addOpinions(opinions, torture.world.opinions);
+    await torture?.end();
+  };
   const work = async (): Promise<void> => {
     let torture: TortureWorld | undefined;
     try {
@@ -109,26 +122,28 @@ async function everywhere(scenario: Scenario): Promise<number> {
           // At once: the other points take their time.
           process.stderr.write(`${tell(scenario, failure)}\n`);
           // What comes after a failure in the same world would only follow from it.
-          await torture.end();
+          await leave(torture);
           torture = undefined;
         }
       }
     } finally {
-      await torture?.end();
+      await leave(torture);
     }
   };
   await Promise.all(Array.from({ length: single ? 1 : worldsSideBySide }, work));
   failures.sort((a, b) => a.n - b.n);
   assert.equal(failures.length, 0, failures.map((failure) => tell(scenario, failure)).join('\n\n'));
   assert.ok(tried > 0, 'no point was passed');
-  return tried;
+  assert.ok(opinions.agrees > tried, 'the observer has judged less than a command for each point');
+  return { points: tried, opinions };
 }
 
 describe('killed at every point and resumed by another process', { concurrency: false }, () => {
   for (const scenario of Object.keys(cycles) as Scenario[]) {
     if ((asked?.scenario ?? '') !== '' && asked?.scenario !== scenario) continue;
     it(cycles[scenario].title, async (test) => {
-      test.diagnostic(`${await everywhere(scenario)} points`);
+      const { points, opinions } = await everywhere(scenario);
+      test.diagnostic(`${points} points; judged from outside: ${JSON.stringify(opinions)}`);
     });
   }
 });

@@ -24,6 +24,11 @@ export class Masker {
     return this.#rule === undefined ? text : text.replace(this.#rule, mask);
   }
 
+  secretsIn(text: string): readonly (readonly [from: number, to: number])[] {
+    if (this.#rule === undefined) return [];
+    return [...text.matchAll(this.#rule)].map(({ index, 0: found }) => [index, index + found.length]);
+  }
+
   /**
    * How much of `text` can leave before its continuation is known: a secret may begin at its end. Never cuts
    * through something that would be masked.

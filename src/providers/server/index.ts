@@ -11,6 +11,7 @@ import type { LookContext, WorkContext } from '../../surfaces/surface.port.ts';
 import type { RehearsalWeb, WebPort, WebTarget } from '../../surfaces/web/web.port.ts';
 import { createCommandSwitch } from './command-switch.ts';
 import { createGatewaySwitch } from './gateway-switch.ts';
+import { coverSecrets } from './kept-logs.ts';
 import { insideRepository, type Layout, layoutOf, releaseOf, stagedName } from './layout.ts';
 import { measure, measurements } from './measurements.ts';
 import type { ServerOptions } from './options.ts';
@@ -126,6 +127,9 @@ function createPort(parts: Parts): WebPort {
     prune: (context, protect) => prune(parts, context, protect),
     keepUp: (context) => traffic.keepUp(context),
     shutDown: () => traffic.dispose(),
+    coverLogs: async () => {
+      if (environment.secretsIn !== undefined) await coverSecrets(layout.gateway, environment.secretsIn);
+    },
     openBuilds: async () => openBuilds(options.protectedBranches),
     rehearsal: (folder, variables) => rehearse(parts, folder, variables),
   };

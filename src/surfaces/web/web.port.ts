@@ -85,6 +85,9 @@ export interface WebPort {
    */
   shutDown(): Promise<void>;
 
+  /** Takes secrets out of what released processes have printed into files of ours so far. */
+  coverLogs(): Promise<void>;
+
   /** What is not kept from the builds of this surface, in a sentence; null when they are enclosed, or none is made here. */
   openBuilds(): Promise<string | null>;
 
