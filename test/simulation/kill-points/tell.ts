@@ -98,7 +98,13 @@ export async function simulateKills(
   if (depth === undefined) throw new Error('--kills: singles, pairs, triples or one');
   const began = performance.now();
   const names = asked.shape === undefined ? {} : { names: asked.shape.split(',') };
-  const tally = await killEverywhere({ depth, oneIn: 1 }, { workers: asked.workers, ...names });
+  const onProgress = (tried: number, all: number): void => {
+    if (depth > 2 && tried % 20 === 0) console.log(`${tried} of ${all} first places`);
+  };
+  const tally = await killEverywhere(
+    { depth, oneIn: 1, lateOneIn: 1 },
+    { workers: asked.workers, onProgress, ...names },
+  );
   const seconds = (performance.now() - began) / 1000;
   for (const line of [...grouped(tally.violations), ...counted(tally)]) console.log(line);
   const courses = tally.ends.reduce((sum, count) => sum + count, 0);
