@@ -68,7 +68,10 @@ export function counted({ places, ends, late }: Tally): readonly string[] {
   const deeper = more.map((count, index) => `${count} ${index === 0 ? 'pairs' : 'triples'}`);
   return [
     `${places.size} shapes with ${all} places: ${each}`,
-    [`${singles} ends after a single kill, each place gone on with and taken back`, ...deeper].join(', '),
+    [
+      `${singles} ends after a single kill, each place gone on with and taken back, from here and from elsewhere`,
+      ...deeper,
+    ].join(', '),
     `${late} in which an order arrived whose sender was dead`,
   ];
 }

@@ -185,12 +185,11 @@ export class Walk {
     const found = new Findings(this, extent.depth);
     const left = await this.first(place.at);
     for (const isBack of [false, true]) {
-      await this.#explore(
-        left,
-        { kills: [], last: killAt(place, isBack), weight: place.count },
-        extent,
-        found,
-      );
+      const kill = killAt(place, isBack);
+      // By rule the later kills have one who comes; the first has also the other one.
+      const other = { ...kill, isDue: !kill.isDue, isElsewhere: !kill.isElsewhere };
+      found.judged([other], place.count, await this.next(left, other));
+      await this.#explore(left, { kills: [], last: kill, weight: place.count }, extent, found);
     }
     return { ends: found.ends, violations: found.violations };
   }
