@@ -20,12 +20,18 @@ export interface EverywhereOptions {
   /** Only these; all of them when absent. */
   readonly names?: readonly string[];
   readonly workers?: number;
+  /** Told each time what can follow from one place has been tried. */
+  readonly onProgress?: (tried: number, all: number) => void;
 }
 
 /** Kills at every first place of each shape, and at the later ones as far as `extent` goes, in several threads. */
 export async function killEverywhere(
   extent: Extent,
-  { names = shapes.map(({ name }) => name), workers = availableParallelism() }: EverywhereOptions = {},
+  {
+    names = shapes.map(({ name }) => name),
+    workers = availableParallelism(),
+    onProgress = () => {},
+  }: EverywhereOptions = {},
 ): Promise<Tally> {
   const counts = new Map<string, number>();
   let late = 0;
@@ -43,6 +49,8 @@ export async function killEverywhere(
     waiting.push(...places.map((from) => ({ shape: shape.name, from, extent })));
     for (let from = 1; from <= walk.orders; from += 1) waiting.push({ shape: shape.name, from, extent });
   }
+  const all = waiting.length;
+  let tried = 0;
   const work = async (): Promise<void> => {
     const worker = new Worker(new URL('kills-worker.ts', import.meta.url), {
       resourceLimits: { maxYoungGenerationSizeMb: 128 },
@@ -57,6 +65,8 @@ export async function killEverywhere(
             ends[depth] = (ends[depth] ?? 0) + count;
           });
         violations.push(...answer.violations);
+        tried += 1;
+        onProgress(tried, all);
       }
     } finally {
       await worker.terminate();

@@ -23,7 +23,7 @@ const hardlyMet = [
 
 describe('twelve kinds of plans, killed everywhere', () => {
   it('end as if nobody had been killed, or are taken back, after one kill and after two', async (test) => {
-    const tally = await killEverywhere({ depth: 2, oneIn });
+    const tally = await killEverywhere({ depth: 2, oneIn, lateOneIn: 4 * oneIn });
     for (const line of counted(tally)) test.diagnostic(line);
     assert.deepEqual(grouped(tally.violations).slice(0, 20), [], `${tally.violations.length} violations`);
     assert.equal(tally.places.size, 12);
@@ -51,7 +51,7 @@ describe('twelve kinds of plans, killed everywhere', () => {
     it(`finds it when ${name}`, async (test) => {
       const bug = plantedBugs.find((one) => one.name === name);
       assert.ok(bug !== undefined);
-      const workerData: Hunt = { bug, shape, extent: { depth: 1, oneIn: 1 } };
+      const workerData: Hunt = { bug, shape, extent: { depth: 1, oneIn: 1, lateOneIn: 1 } };
       const worker = new Worker(new URL('kills-hunt-worker.ts', import.meta.url), { workerData });
       const [found] = (await once(worker, 'message')) as [Violation | null];
       await worker.terminate();

@@ -68,7 +68,10 @@ export function counted({ places, ends, late }: Tally): readonly string[] {
   const deeper = more.map((count, index) => `${count} ${index === 0 ? 'pairs' : 'triples'}`);
   return [
     `${places.size} shapes with ${all} places: ${each}`,
-    [`${singles} ends after a single kill, each place gone on with and taken back`, ...deeper].join(', '),
+    [
+      `${singles} ends after a single kill, each place gone on with and taken back, from here and from elsewhere`,
+      ...deeper,
+    ].join(', '),
     `${late} in which an order arrived whose sender was dead`,
   ];
 }
@@ -98,7 +101,13 @@ export async function simulateKills(
   if (depth === undefined) throw new Error('--kills: singles, pairs, triples or one');
   const began = performance.now();
   const names = asked.shape === undefined ? {} : { names: asked.shape.split(',') };
-  const tally = await killEverywhere({ depth, oneIn: 1 }, { workers: asked.workers, ...names });
+  const onProgress = (tried: number, all: number): void => {
+    if (depth > 2 && tried % 20 === 0) console.log(`${tried} of ${all} first places`);
+  };
+  const tally = await killEverywhere(
+    { depth, oneIn: 1, lateOneIn: 1 },
+    { workers: asked.workers, onProgress, ...names },
+  );
   const seconds = (performance.now() - began) / 1000;
   for (const line of [...grouped(tally.violations), ...counted(tally)]) console.log(line);
   const courses = tally.ends.reduce((sum, count) => sum + count, 0);

@@ -45,6 +45,8 @@ export interface Extent {
   readonly depth: number;
   /** Of the later places one in so many, each time others; all of them when it is 1. */
   readonly oneIn: number;
+  /** The same of the places at which an order of a dead sender arrives. */
+  readonly lateOneIn: number;
 }
 
 /** Longer than a lease lives whose owner can't be seen, in ms. */
@@ -164,13 +166,13 @@ export class Walk {
   }
 
   /** Everything that can follow when somebody is killed behind this order: it arrives at each place of those after. */
-  async exploreLate(sent: number, { oneIn }: Extent): Promise<Tried> {
+  async exploreLate(sent: number, { lateOneIn }: Extent): Promise<Tried> {
     const found = new Findings(this, 1);
     for (const isBack of [false, true]) {
       const kill = { at: sent, isBack, isDue: false, isElsewhere: false, arrives: 0 };
       const { points } = found.judged([kill], 1, await this.late(kill));
       for (let arrives = 1; arrives <= points.length; arrives += 1) {
-        if ((sent + arrives) % oneIn !== 0) continue;
+        if ((sent + arrives) % lateOneIn !== 0) continue;
         const later = { ...kill, arrives };
         found.judged([later], 1, await this.late(later));
       }
@@ -183,12 +185,11 @@ export class Walk {
     const found = new Findings(this, extent.depth);
     const left = await this.first(place.at);
     for (const isBack of [false, true]) {
-      await this.#explore(
-        left,
-        { kills: [], last: killAt(place, isBack), weight: place.count },
-        extent,
-        found,
-      );
+      const kill = killAt(place, isBack);
+      // By rule the later kills have one who comes; the first has also the other one.
+      const other = { ...kill, isDue: !kill.isDue, isElsewhere: !kill.isElsewhere };
+      found.judged([other], place.count, await this.next(left, other));
+      await this.#explore(left, { kills: [], last: kill, weight: place.count }, extent, found);
     }
     return { ends: found.ends, violations: found.violations };
   }
