@@ -198,17 +198,16 @@ export class Engine {
             if (inFlight.has(step.id)) continue;
             const work = this.#one(step, journal, session, stop).then((outcome) => {
               inFlight.delete(step.id);
-              if (outcome?.outcome !== 'failed' || step.importance === 'best-effort') return;
+              if (outcome.outcome !== 'failed' || step.importance === 'best-effort') return;
               failure ??= { step, error: outcome.error };
               if (step.onFailure === 'undo' && !isPastNoReturn(journal.plan, journal.state)) given.abort();
             });
-            // The first refusal ends the run; the others are no news.
-            work.catch(() => undefined);
             inFlight.set(step.id, work);
           }
         }
         if (inFlight.size === 0) break;
         // From here on: while the journal is written, the last one under way may end.
+        // The first refusal ends the run; the others are no news.
         const next = Promise.race(inFlight.values());
         next.catch(() => undefined);
         const nowWaiting = journal.plan.steps.every((step) => !inFlight.has(step.id) || isWait(step));
@@ -257,13 +256,11 @@ export class Engine {
 
   async #listenForCancel(journal: Journal, cancelled: AbortController, ended: AbortSignal): Promise<void> {
     const { runtime } = this.#parts;
-    while (!ended.aborted) {
+    do {
       await runtime.clock.sleep(signalPollMs, ended);
       if (ended.aborted) return;
-      if (!(await this.#isCancelled(journal).catch(() => false))) continue;
-      cancelled.abort();
-      return;
-    }
+    } while (!(await this.#isCancelled(journal).catch(() => false)));
+    cancelled.abort();
   }
 
   async #isCancelled(journal: Journal): Promise<boolean> {
@@ -313,7 +310,6 @@ export class Engine {
         journal,
       );
       if (outcome.outcome === 'failed') return { ...(await end(journal, 'blocked')), error: outcome.error };
-      if (outcome.outcome === 'interrupted') break;
     }
     if (session.lost.aborted) return { run: journal.run, status: 'superseded', ...why };
     if (stop.aborted) {

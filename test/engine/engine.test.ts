@@ -883,3 +883,220 @@ describe('what meets a run from outside', () => {
     assert.deepEqual([...world.done], []);
   });
 });
+
+describe('what is under way when a run comes to its end', () => {
+  const full = new Error('database or disk is full');
+
+  /** Waits until it is told to stop, and takes its time to end then. */
+  function listening(ended: string[], name: string): Behaviour {
+    return async ({ runtime, signal }, part) => {
+      if (part !== 'apply') return;
+      await runtime.clock.sleep(3_600_000, signal);
+      await runtime.clock.sleep(500);
+      ended.push(name);
+    };
+  }
+
+  test('is told to stop when a release is undone', async () => {
+    using world = new World();
+    const process = world.process();
+    const ended: string[] = [];
+    world.behaviours.set('web.stage', failing('apply'));
+    world.behaviours.set('vault.backup', listening(ended, 'vault.backup'));
+    const started = world.time.now();
+    assert.equal((await process.run(releasePlan())).status, 'undone');
+    assert.deepEqual(ended, ['vault.backup']);
+    assert.ok(world.time.now() - started < 2_000, `${world.time.now() - started} ms`);
+  });
+
+  test('ends before a journal that can no longer be written is told of', async () => {
+    for (const refusal of [full, new UnshipError('journal-corrupt', { happened: 'entry 3' })]) {
+      using world = new World();
+      const process = world.process();
+      const session = await process.session();
+      const begun = await process.engine.begin(process.store, session.fence, releasePlan(), null);
+      const ended: string[] = [];
+      world.behaviours.set('vault.backup', listening(ended, 'vault.backup'));
+      world.behaviours.set('web.stage', async () => {
+        process.store.append = async () => {
+          throw refusal;
+        };
+      });
+      const started = world.time.now();
+      await assert.rejects(process.engine.start(begun, session, process.options), refusal);
+      assert.deepEqual(ended, ['vault.backup']);
+      assert.ok(world.time.now() - started < 2_000, `${world.time.now() - started} ms`);
+    }
+  });
+
+  test('is not waited for by a process that was fenced out', async () => {
+    using world = new World();
+    const process = world.process();
+    const session = await process.session();
+    const begun = await process.engine.begin(process.store, session.fence, releasePlan(), null);
+    world.behaviours.set('vault.backup', async () => await new Promise(() => {}));
+    world.behaviours.set('web.stage', async (_context, part) => {
+      if (part === 'apply') await world.process('elsewhere').open('take-over');
+    });
+    const started = world.time.now();
+    const { error, ...outcome } = await process.engine.start(begun, session, process.options);
+    assert.deepEqual(outcome, { run: 1, status: 'superseded' });
+    assert.equal((error as UnshipError).slug, 'fenced-out');
+    assert.ok(world.time.now() - started < 2_000, `${world.time.now() - started} ms`);
+  });
+
+  test('is not begun again because another step ends', async () => {
+    using world = new World();
+    const process = world.process();
+    let calls = 0;
+    world.behaviours.set('web.stage', async ({ runtime }, part) => {
+      if (part !== 'apply') return;
+      calls += 1;
+      await runtime.clock.sleep(1_000);
+    });
+    assert.equal((await process.run(releasePlan())).status, 'done');
+    assert.equal(calls, 1);
+  });
+
+  test('is let finish past the point of no return: nothing new begins, and nothing is undone', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('web.start', failing('apply'));
+    world.behaviours.set('vault.backup', async ({ runtime, signal }, part) => {
+      if (part !== 'apply') return;
+      await runtime.clock.sleep(1_000, signal);
+      if (signal.aborted) throw new Error('told to stop');
+    });
+    const plan = planOf('release', [
+      { surface: 'desktop', action: 'desktop.publish-standby', pointOfNoReturn: true },
+      { surface: 'web', action: 'web.start', after: ['desktop.publish-standby'] },
+      { surface: 'vault', action: 'database.backup', after: ['desktop.publish-standby'] },
+      { surface: 'vault', action: 'database.migrate-up', after: ['vault.backup'] },
+    ]);
+    assert.deepEqual(await process.run(plan), { run: 1, status: 'blocked', error: broken });
+    assert.deepEqual(world.effects, ['desktop.publish-standby', 'vault.backup']);
+  });
+
+  test('is let finish when a watch stops the run: nothing new begins', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('unship.watch', failing('apply'));
+    world.behaviours.set('vault.backup', async ({ runtime }, part) => {
+      if (part === 'apply') await runtime.clock.sleep(1_000);
+    });
+    const plan = planOf('release', [
+      { action: 'unship.watch', onFailure: 'stop' },
+      { surface: 'vault', action: 'database.backup' },
+      { surface: 'vault', action: 'database.migrate-up', after: ['vault.backup'] },
+    ]);
+    assert.deepEqual(await process.run(plan), { run: 1, status: 'failed', error: broken });
+    assert.deepEqual(world.effects, ['vault.backup']);
+  });
+
+  test('makes no waiting run of one that is paused', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('unship.approval', listening([], 'unship.approval'));
+    world.behaviours.set('vault.backup', async ({ runtime }, part) => {
+      if (part !== 'apply') return;
+      process.pause.abort();
+      await runtime.clock.sleep(100);
+    });
+    const plan = planOf('release', [
+      { action: 'unship.approval' },
+      { surface: 'vault', action: 'database.backup' },
+      { surface: 'web', action: 'web.switch', after: ['unship.approval', 'vault.backup'] },
+    ]);
+    assert.equal((await process.run(plan)).status, 'paused');
+    assert.deepEqual(await process.statuses(1), ['running', 'paused']);
+  });
+});
+
+describe('what becomes of a rollback that failed', () => {
+  const refusal = new UnshipError('target-gone', { happened: 'its build is gone' });
+
+  test('it is blocked, unless a refusal came before anything live was touched', async () => {
+    for (const [step, error] of [
+      ['web.start', broken],
+      ['vault.migrate-down', refusal],
+    ] as const) {
+      using world = new World();
+      const process = world.process();
+      world.behaviours.set(step, failing('validate', 9, error));
+      assert.deepEqual(await process.run(rollbackPlan()), { run: 1, status: 'blocked', error });
+    }
+  });
+
+  test('resuming says so, and does not try again what was given up', async () => {
+    using world = new World();
+    const process = world.process();
+    let halts = 0;
+    world.behaviours.set('desktop.halt', async (_context, part) => {
+      if (part !== 'apply') return;
+      halts += 1;
+      throw broken;
+    });
+    world.behaviours.set('vault.migrate-down', failing('apply', 4));
+    assert.equal((await process.run(rollbackPlan())).status, 'blocked');
+    assert.deepEqual(await process.resume(1), { run: 1, status: 'done' });
+    assert.equal(halts, 3);
+    const said = (await process.store.journal(1)).flatMap((entry) =>
+      entry.type === 'run'
+        ? [entry.note === undefined ? entry.status : `${entry.status}: ${entry.note}`]
+        : [],
+    );
+    assert.deepEqual(said, ['running', 'blocked', 'running: resumed', 'done']);
+  });
+
+  test('a hold whose switch is done is not made again, though something behind it has failed', async () => {
+    using world = new World();
+    const process = world.process();
+    let holds = 0;
+    world.behaviours.set('web.hold', async (_context, part) => {
+      if (part === 'apply') holds += 1;
+    });
+    world.behaviours.set('web.retire', failing('apply', 4));
+    const plan = planOf('rollback', [
+      { surface: 'web', action: 'web.hold' },
+      { surface: 'web', action: 'web.switch', after: ['web.hold'] },
+      { surface: 'web', action: 'web.retire', after: ['web.switch'] },
+    ]);
+    assert.equal((await process.run(plan)).status, 'blocked');
+    assert.equal((await process.resume(1)).status, 'done');
+    assert.equal(holds, 1);
+  });
+
+  test('a cancellation is found among other words', async () => {
+    using world = new World();
+    const process = world.process();
+    world.behaviours.set('vault.migrate-down', failing('apply', 4));
+    assert.equal((await process.run(rollbackPlan())).status, 'blocked');
+    for (const name of ['approval', 'cancel'])
+      await process.store.signal({ run: 1, name, payload: 'ben', at: world.time.now() });
+    assert.equal((await process.resume(1)).status, 'undone');
+  });
+});
+
+test('what is undone is undone once, what was never begun is not, and a pause in between is told', async () => {
+  using world = new World();
+  const process = world.process();
+  const undone: string[] = [];
+  for (const { id } of releasePlan().steps) {
+    world.behaviours.set(id, async (_context, part) => {
+      if (id === 'web.switch' && part === 'apply') throw broken;
+      if (part === 'undo') undone.push(id);
+      if (id === 'web.start' && part === 'undo') process.pause.abort();
+    });
+  }
+  assert.deepEqual(await process.run(releasePlan()), { run: 1, status: 'paused', error: broken });
+  const last = (await process.store.journal(1)).at(-1);
+  assert.deepEqual([last?.type, last?.type === 'note' && last.text], ['note', 'paused while undoing']);
+  assert.deepEqual(await world.process().resume(1), { run: 1, status: 'undone' });
+  assert.deepEqual(undone.slice(0, 3), ['web.switch', 'web.start', 'vault.migrate-up']);
+  assert.deepEqual(undone.slice(3).sort(), ['vault.backup', 'web.stage']);
+  assert.deepEqual(await process.statuses(1), ['running', 'undoing', 'undoing', 'undone']);
+  const reopened = (await process.store.journal(1)).filter(
+    (entry) => entry.type === 'step' && entry.status === 'pending',
+  );
+  assert.deepEqual(reopened, []);
+});

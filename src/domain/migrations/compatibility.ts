@@ -64,7 +64,7 @@ function outer(tokens: readonly SqlToken[]): readonly SqlToken[] {
 }
 
 function hasWord(tokens: readonly SqlToken[], ...words: readonly string[]): boolean {
-  return tokens.some((token) => words.includes(keyword(token) ?? ''));
+  return words.some((word) => tokens.some((token) => keyword(token) === word));
 }
 
 function change(findings: Findings, table: string, what: string): void {
@@ -242,7 +242,7 @@ const verbs: ReadonlySet<string> = new Set(['UPDATE', 'DELETE', 'INSERT', 'REPLA
 
 function readWrite(statement: SqlStatement, findings: Findings): void {
   const plain = outer(statement.tokens);
-  const verbToken = plain.find((token) => verbs.has(keyword(token) ?? ''));
+  const verbToken = plain.find((token) => hasWord([token], ...verbs));
   if (verbToken === undefined) return;
   const tokens = statement.tokens.slice(statement.tokens.indexOf(verbToken));
   const reader = new Reader(tokens);

@@ -30,7 +30,7 @@ const rules: readonly (readonly [SqlToken['kind'], RegExp])[] = [
 
 function endOf(rule: RegExp, sql: string, at: number): number | undefined {
   rule.lastIndex = at;
-  return rule.test(sql) && rule.lastIndex > at ? rule.lastIndex : undefined;
+  return rule.test(sql) ? rule.lastIndex : undefined;
 }
 
 /** A string between dollar signs (`$$ … $$`, PostgreSQL); in SQLite a single `$name` is a parameter. */
@@ -52,7 +52,7 @@ export function tokenize(sql: string): readonly SqlToken[] {
       at = skipped;
       continue;
     }
-    const dollar = sql[at] === '$' ? endOfDollarString(sql, at) : undefined;
+    const dollar = endOfDollarString(sql, at);
     let kind: SqlToken['kind'] = dollar === undefined ? 'symbol' : 'string';
     let end = dollar;
     for (const [candidate, rule] of end === undefined ? rules : []) {

@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isUnshipError } from '../../../src/domain/errors.ts';
 import { readDatabaseArtifact } from '../../../src/domain/facts.ts';
-import { compareVersions, fileOf, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
+import {
+  compareVersions,
+  detectFormat,
+  fileOf,
+  isMigrationFile,
+  parseMigrations,
+} from '../../../src/domain/migrations/migration-files.ts';
 
 const invalid = (about: RegExp) => (error: unknown) =>
   isUnshipError(error) && error.slug === 'migration-invalid' && about.test(error.message);
@@ -128,5 +134,113 @@ test('a NUL would end a migration early, so it is refused', () => {
   assert.throws(
     () => parseMigrations([{ name: '0001_a.sql', text }]),
     (error) => isUnshipError(error) && error.slug === 'migration-invalid',
+  );
+});
+
+test('dbmate: everything that a file says, each statement on its line of the file', () => {
+  const text = '-- about moods\n-- migrate:up\nSELECT 1;\n-- migrate:down transaction:false\nSELECT 2;\n';
+  assert.deepEqual(parseMigrations([{ name: '0002_moods.sql.sql', text }]), [
+    {
+      version: '0002',
+      name: '0002_moods.sql',
+      format: 'dbmate',
+      up: '\n\nSELECT 1;\n',
+      down: '\n\n\n\nSELECT 2;\n',
+      outsideTransaction: { up: false, down: true },
+      declared: new Set(),
+      source: text,
+    },
+  ]);
+  const [upOnly] = parseMigrations([{ name: '1_a.sql', text: '-- migrate:up\nSELECT 1;\n' }]);
+  assert.equal(upOnly?.down, null);
+});
+
+test('up-down: everything that two files say', () => {
+  const files = [
+    { name: '1_a.up.sql', text: '-- unship: restore-only\nSELECT 1;' },
+    { name: '1_a.down.sql', text: '-- unship: rows-unchanged\nSELECT 2;' },
+  ];
+  const [up, down] = files.map(({ text }) => text);
+  assert.deepEqual(parseMigrations(files), [
+    {
+      version: '1',
+      name: '1_a',
+      format: 'up-down',
+      up,
+      down,
+      outsideTransaction: { up: false, down: false },
+      declared: new Set(['restore-only', 'rows-unchanged']),
+      source: `${up}\n${down}`,
+    },
+  ]);
+});
+
+test('a declaration stands alone on its line, wherever it begins and however its words are parted', () => {
+  const declared = (comment: string): readonly string[] => {
+    const text = `-- migrate:up\n${comment}\n`;
+    return parseMigrations([{ name: '1_a.sql', text }]).flatMap((migration) => [...migration.declared]);
+  };
+  assert.deepEqual(declared(' \t--  unship:restore-only ,  rows-unchanged '), [
+    'restore-only',
+    'rows-unchanged',
+  ]);
+  assert.deepEqual(declared('SELECT 1; -- unship: restore-only'), []);
+  assert.deepEqual(declared('SELECT-- unship: restore-only'), []);
+});
+
+test('what is wrong is said with the file, and with what would be right where that is known', () => {
+  const refused = (name: string, text: string): unknown => {
+    try {
+      return parseMigrations([{ name, text }]);
+    } catch (error) {
+      return isUnshipError(error) ? { ...error.details } : error;
+    }
+  };
+  assert.deepEqual(refused('1_a.sql', '-- unship: keep\n-- migrate:up\n'), {
+    happened: '1_a.sql: `-- unship: keep` is not known',
+    done: 'nothing was changed',
+    next: 'use one of: old-code-runs, old-code-breaks, new-code-runs, new-code-breaks, restore-only, rows-unchanged',
+  });
+  assert.deepEqual(refused('1_a.sql', '-- migrate:up\n-- migrate:down\n-- migrate:down\n'), {
+    happened: '1_a.sql: it has more than one block of a direction',
+    done: 'nothing was changed',
+  });
+  assert.deepEqual(refused('1_a.down.sql', ''), {
+    happened: '1_a.down.sql: its 1_a.up.sql is missing',
+    done: 'nothing was changed',
+  });
+  const long = '1'.repeat(41);
+  assert.deepEqual(refused(`${long}.up.sql`, ''), {
+    happened: `${long}.up.sql: its name does not begin with a version`,
+    done: 'nothing was changed',
+  });
+});
+
+test('files of another name are no migrations, and one pair makes a folder one of pairs', () => {
+  const names = ['1.sql', '2_a.up.sql', '1.sql.bak', 'v1.sql', '1.txt'];
+  assert.deepEqual(names.filter(isMigrationFile), ['1.sql', '2_a.up.sql']);
+  const files = names.map((name) => ({ name, text: '' }));
+  assert.deepEqual([detectFormat(files), detectFormat(files.slice(0, 1))], ['up-down', 'dbmate']);
+  assert.deepEqual(
+    parseMigrations(files).map(({ name }) => name),
+    ['2_a'],
+  );
+});
+
+test('versions of which one is no number stand in the order of their text', () => {
+  const pairs = [
+    ['9', '10b'],
+    ['9', 'b10'],
+    ['9b', '10'],
+    ['b9', '10'],
+  ] as const;
+  assert.deepEqual(
+    pairs.map(([a, b]) => [compareVersions(a, b), compareVersions(b, a)]),
+    [
+      [1, -1],
+      [-1, 1],
+      [1, -1],
+      [1, -1],
+    ],
   );
 });

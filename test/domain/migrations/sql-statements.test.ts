@@ -44,6 +44,32 @@ test('names are read out of every kind of quotes', () => {
   assert.deepEqual(names, ['plain', 'a"b', 'c`d', 'e f', 'g', undefined]);
 });
 
+test('a bracket in brackets is itself, and a string between dollar signs is one, if it ends', () => {
+  assert.deepEqual(
+    tokenize('[a[[b] $$ x $$ $t$ y').map(({ kind, text }) => [kind, text]),
+    [
+      ['quoted', '[a[[b]'],
+      ['string', '$$ x $$'],
+      ['symbol', '$'],
+      ['name', 't$'],
+      ['name', 'y'],
+    ],
+  );
+  assert.deepEqual(tokenize('[a[[b]').map(identifier), ['a[[b']);
+});
+
+test('only what makes a trigger has semicolons inside', () => {
+  for (const start of ['CREATE', 'CREATE TEMP', 'create temporary']) {
+    assert.equal(texts(`${start} TRIGGER t BEGIN SELECT 1; END; SELECT 2`).length, 2, start);
+    assert.equal(texts(`${start} TABLE trigger; SELECT 1; SELECT 2`).length, 3, start);
+  }
+  for (const start of ['DROP TRIGGER t', 'CREATE UNIQUE trigger', 'CREATE "TRIGGER" t']) {
+    assert.equal(texts(`${start}; SELECT 1; SELECT 2`).length, 3, start);
+  }
+  assert.equal(texts('CREATE TRIGGER t BEGIN SELECT "END"; SELECT 1; END; SELECT 2').length, 2);
+  assert.equal(texts("SELECT ';' ; SELECT 2").length, 2);
+});
+
 test('normal form ignores spelling, not meaning', () => {
   const normal = (sql: string): string => normalizeSql(tokenize(sql));
   assert.equal(normal('create  INDEX "i" on [T] (A) -- x'), normal('CREATE INDEX i\nON t(a)'));
