@@ -5,6 +5,7 @@ import type { DoctorReport } from '../domain/report.ts';
 import { proofRows } from './backup-care.ts';
 import { damagedJournals } from './damaged-journals.ts';
 import { look } from './observe.ts';
+import { databasesWithoutVariable } from './own-database.ts';
 import type { Parts } from './parts.ts';
 import { missingSecrets } from './secrets.ts';
 import { type MakePlan, type WayBackNow, wayBackNow } from './way-back.ts';
@@ -55,6 +56,13 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
       fix: 'configure notifications.team',
     });
   }
+  if ((parts.definition.checks ?? []).length === 0 && parts.policy.bakeMs > 0)
+    rows.push({
+      level: 'warn',
+      subject: 'guard',
+      text: 'no checks: no watch can end well, and no release proves good',
+      fix: "configure checks: [{ http: '/health' }]",
+    });
   if (parts.policy.bakeMs === 0)
     rows.push({
       level: 'warn',
@@ -150,14 +158,7 @@ function rehearsalRows(parts: Parts): DoctorReport['rows'] {
       },
     ];
   }
-  const unnamed = [...parts.databases.keys()].filter((surface) => {
-    const options = parts.definition.surfaces[surface]?.options as
-      | { readonly environment?: unknown }
-      | undefined;
-    return options?.environment === undefined;
-  });
-  if (parts.webs.size === 0) return [];
-  return unnamed.map((surface) => ({
+  return databasesWithoutVariable(parts).map((surface) => ({
     level: 'FAIL' as const,
     subject: surface,
     text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
@@ -181,7 +182,7 @@ function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] 
             level: 'warn',
             subject: surface,
             text: 'no standby hotfix: who has a bad version waits for a build',
-            fix: 'build the good code under a higher version into the standby folder',
+            fix: 'build the good code under a higher version, then unship desktop standby --from FOLDER',
           },
         ]
       : [{ level: 'ok', subject: surface, text: `standby hotfix ${seen.standby.version} is ready` }];
@@ -191,6 +192,7 @@ function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] 
 
 function databaseRows(surface: string, seen: DatabaseFacts): DoctorReport['rows'] {
   const without = seen.migrations.filter((migration) => migration.down === 'missing');
+  const { noBackup } = seen.measurements;
   const verified = seen.backups.filter((backup) => backup.verified).length;
   return [
     ...without.map((migration) => ({
@@ -199,6 +201,9 @@ function databaseRows(surface: string, seen: DatabaseFacts): DoctorReport['rows'
       text: `${migration.name} has no down migration`,
       fix: 'write its down part',
     })),
+    ...(noBackup === undefined
+      ? []
+      : [{ level: 'FAIL' as const, subject: surface, text: noBackup.reason, fix: noBackup.next }]),
     verified > 0
       ? { level: 'ok' as const, subject: surface, text: `${verified} verified backups` }
       : { level: 'warn' as const, subject: surface, text: 'no backup yet', fix: 'unship backup' },

@@ -1,3 +1,4 @@
+import { UnshipError } from '../domain/errors.ts';
 import { readDatabaseArtifact, type SurfaceFacts } from '../domain/facts.ts';
 import { isCommit } from '../domain/names.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
@@ -24,6 +25,7 @@ export async function draftRelease(
   { only, securityFix = false }: { readonly only?: readonly string[]; readonly securityFix?: boolean },
 ): Promise<ReleaseDraft> {
   const { store, surfaces, runtime, request } = parts;
+  requireKnown(surfaces, only ?? []);
   const history = await store.planningHistory();
   const live = liveRelease(history);
   const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
@@ -58,6 +60,16 @@ export async function draftRelease(
   };
   const fixes = await securityFixes(parts, release, live, securityFix);
   return { release: fixes.length === 0 ? release : { ...release, securityFixes: fixes }, changed };
+}
+
+function requireKnown(surfaces: Parts['surfaces'], names: readonly string[]): void {
+  const unknown = names.filter((name) => !surfaces.has(name));
+  if (unknown.length === 0) return;
+  throw new UnshipError('unknown-surface', {
+    happened: `there is no surface ${unknown.join(', ')}`,
+    done: 'nothing',
+    next: `surfaces: ${[...surfaces.keys()].join(', ')}`,
+  });
 }
 
 /**

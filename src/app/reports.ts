@@ -1,6 +1,7 @@
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import type { SurfaceFacts } from '../domain/facts.ts';
-import { schemaLabel } from '../domain/planner/rollback.ts';
+import { shortCommit } from '../domain/names.ts';
+import { currentRelease, schemaLabel } from '../domain/planner/rollback.ts';
 import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
@@ -49,6 +50,9 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
     lease !== undefined && lease.expiresAt > runtime.clock.now() && isOwnerAlive(lease.owner) !== false;
   const unended = runs.filter((run) => !endedStatuses.has(run.status));
   const damaged = await damagedJournals(store, runs);
+  const current = currentRelease(history);
+  const isDriven = unended.some((run) => run.to === current?.id);
+  const begun = current?.deployment === 'pending' && !isDriven ? current : undefined;
   return {
     schema: 'unship.status/1',
     application: request.definition.name,
@@ -67,12 +71,15 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
       ? { user: lease.owner.user, host: lease.owner.host, command: lease.owner.command, since: lease.since }
       : null,
     open: [
+      ...(begun === undefined
+        ? []
+        : [`${begun.id} (${shortCommit(begun.commit)}) is begun and not finished`]),
       ...damaged.map(({ run }) => `the journal of run ${run} is damaged (unship doctor)`),
       ...history.quarantine
         .filter((entry) => entry.fixedBy === undefined)
         .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
     ],
-    next: lostRun(damaged) ?? nextCommand(live, way, unended.length > 0 && !held),
+    next: lostRun(damaged) ?? nextCommand(live, way, { resumable: unended.length > 0 && !held, begun }),
   };
 }
 
@@ -93,9 +100,10 @@ function wayBackOf(way: WayBackNow | null): WayBack | null {
 function nextCommand(
   live: Release | undefined,
   way: WayBackNow | null,
-  resumable: boolean,
+  { resumable, begun }: { readonly resumable: boolean; readonly begun: Release | undefined },
 ): StatusReport['next'] {
   if (resumable) return { command: 'unship resume', note: 'a run has not ended' };
+  if (begun !== undefined) return { command: 'unship release finish', note: 'or unship release abort' };
   if (live === undefined) return { command: 'unship release', note: 'nothing is released yet' };
   if (way === null || way.plan === null) return { command: 'unship doctor' };
   return live.health === 'bad'

@@ -26,7 +26,7 @@ function refusalOf(request: ReleaseRequest | RehearsalRequest, moves: ReleaseMov
   if (bad !== undefined) {
     return refuse(
       'quarantined',
-      `${shortCommit(request.release.commit)} contains ${shortCommit(bad)}, which was rolled back, and not its fix`,
+      `${shortCommit(request.release.commit)} contains ${shortCommit(bad)}, which was rolled back, and not a fix or revert of ${shortCommit(bad)}`,
       [`a fix or revert of ${shortCommit(bad)}`],
       `unship quarantine lift ${shortCommit(bad)} --fixed-by SHA`,
     );
