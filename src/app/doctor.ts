@@ -98,7 +98,10 @@ function wayBackRows(
       .map(({ surface, text }) => ({ level: 'FAIL', subject: surface, text, fix: refusal.next }));
   }
   const { plan, named } = way;
-  const loss = plan.rowsLost === 0 && !plan.lossUncertain ? 'nothing lost' : `LOSES ${plan.rowsLost} rows`;
+  const loss =
+    plan.rowsLost === 0 && !plan.lossUncertain
+      ? 'nothing lost'
+      : `LOSES ${plan.rowsLost} row${plan.rowsLost === 1 ? '' : 's'}`;
   const from = plan.from === live ? '' : `from ${plan.from}, which got half-way, to `;
   const time = `about ${Math.max(1, Math.round(plan.estimateMs / 1000))} s`;
   return [
