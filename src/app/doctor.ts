@@ -27,6 +27,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   }
   rows.push(...secretRows(parts, noWayBack));
   if (live === undefined) {
+    rows.push(...(await codeRows(parts)));
     rows.push({ level: 'FAIL', subject: 'releases', text: 'nothing is released yet', fix: 'unship release' });
     noWayBack.push(...Object.keys(facts.surfaces));
   } else {
@@ -72,6 +73,19 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     });
   const surfaces = [...new Set(noWayBack)];
   return { schema: 'unship.doctor/1', noWayBack: surfaces, surfaces: parts.surfaces.size, rows };
+}
+
+/** A release is made from a commit: where there is none, it would be refused. */
+async function codeRows({ source }: Parts): Promise<DoctorReport['rows']> {
+  try {
+    await source.resolve('HEAD');
+    return [];
+  } catch (error) {
+    if (!isUnshipError(error)) throw error;
+    const { happened, next } = error.details;
+    const fix = next === undefined ? {} : { fix: next };
+    return [{ level: 'FAIL', subject: 'code', text: happened, ...fix }];
+  }
 }
 
 /** `noWayBack` takes in the surfaces that can't go back; where the reason is none of theirs, all of them can't. */

@@ -48,6 +48,13 @@ describe('what a newcomer meets', { concurrency: 2 }, () => {
     assert.match(doctor, /warn guard no checks: no watch can end well/);
   });
 
+  it('doctor tells that there is no commit to release yet', async (context) => {
+    const world = await given(context, program);
+    assert.match(flat(await world.run(['doctor'])), /FAIL code .*no commit yet fix: git commit/);
+    await world.commit(firstVersion);
+    assert.doesNotMatch(flat(await world.run(['doctor'])), /FAIL code/);
+  });
+
   it('a release that was begun is open in the status, which names the two ways on', async (context) => {
     const world = await given(context, program, { surfaces: 'web-and-database' });
     await world.commit(firstVersion);
