@@ -44,7 +44,10 @@ if (failure !== undefined) {
 }
 
 async function expectExit(args: readonly string[], expected: number): ReturnType<Stage['unship']> {
-  say(`\n$ unship ${args.filter((item) => item !== '--yes').join(' ')}`);
+  const typed = args
+    .filter((item) => item !== '--yes')
+    .map((item) => (item.includes(' ') ? `"${item}"` : item));
+  say(`\n$ unship ${typed.join(' ')}`);
   const result = await stage.unship(args);
   show(result.stderr + result.stdout);
   if (result.exitCode === expected) return result;

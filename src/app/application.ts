@@ -9,12 +9,13 @@ import type {
 import { UnshipError } from '../domain/errors.ts';
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { refusalError } from '../domain/refusal-error.ts';
-import type { QuarantinedCommit, Release } from '../domain/release.ts';
+import { isReleaseId, liveRelease, type QuarantinedCommit, type Release } from '../domain/release.ts';
 import type {
   BackupReport,
   DoctorReport,
   GuardReport,
   IncidentReport,
+  LiftedQuarantine,
   MigrationReport,
   PreparedRelease,
   RunResult,
@@ -272,8 +273,11 @@ export class RunningApplication implements Application {
   }
 
   async abortRelease(options: RunOptions): Promise<RunResult> {
-    await (await this.#releasing()).begun();
-    const plan = await this.#planRollback({ countRisk: true }, true, false);
+    const begun = await (await this.#releasing()).begun();
+    const isFirst = liveRelease(await this.#parts.store.planningHistory()) === undefined;
+    const plan = isFirst
+      ? await this.#keep(async () => await (await load.abortFirst()).planAbortOfFirst(this.#parts, begun))
+      : await this.#planRollback({ countRisk: true }, true, false);
     if (isRefusal(plan)) throw refusalError(plan);
     return await this.execute(plan, options);
   }
@@ -329,10 +333,13 @@ export class RunningApplication implements Application {
     return (await this.#parts.store.planningHistory()).quarantine;
   }
 
-  async liftQuarantine(commit: string, fixedBy: string): Promise<boolean> {
+  async liftQuarantine(named: string, fixedBy: string): Promise<LiftedQuarantine> {
     const { source, store } = this.#parts;
-    const [bad, fix] = [await source.resolve(commit), await source.resolve(fixedBy)];
-    return await store.liftQuarantine(bad, fix);
+    // What a rollback says names the release first.
+    const release = isReleaseId(named) ? await store.release(named) : undefined;
+    const commit = release === undefined ? await source.resolve(named) : release.commit;
+    const fix = await source.resolve(fixedBy);
+    return { commit, fixedBy: fix, lifted: await store.liftQuarantine(commit, fix) };
   }
 
   async backup(options: RunOptions): Promise<readonly BackupReport[]> {

@@ -5,6 +5,7 @@ import type { DoctorReport } from '../domain/report.ts';
 import { proofRows } from './backup-care.ts';
 import { damagedJournals } from './damaged-journals.ts';
 import { look } from './observe.ts';
+import { databasesWithoutVariable } from './own-database.ts';
 import type { Parts } from './parts.ts';
 import { missingSecrets } from './secrets.ts';
 import { type MakePlan, type WayBackNow, wayBackNow } from './way-back.ts';
@@ -26,6 +27,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   }
   rows.push(...secretRows(parts, noWayBack));
   if (live === undefined) {
+    rows.push(...(await codeRows(parts)));
     rows.push({ level: 'FAIL', subject: 'releases', text: 'nothing is released yet', fix: 'unship release' });
     noWayBack.push(...Object.keys(facts.surfaces));
   } else {
@@ -55,6 +57,13 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
       fix: 'configure notifications.team',
     });
   }
+  if ((parts.definition.checks ?? []).length === 0 && parts.policy.bakeMs > 0)
+    rows.push({
+      level: 'warn',
+      subject: 'guard',
+      text: 'no checks: no watch can end well, and no release proves good',
+      fix: "configure checks: [{ http: '/health' }]",
+    });
   if (parts.policy.bakeMs === 0)
     rows.push({
       level: 'warn',
@@ -64,6 +73,19 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     });
   const surfaces = [...new Set(noWayBack)];
   return { schema: 'unship.doctor/1', noWayBack: surfaces, surfaces: parts.surfaces.size, rows };
+}
+
+/** A release is made from a commit: where there is none, it would be refused. */
+async function codeRows({ source }: Parts): Promise<DoctorReport['rows']> {
+  try {
+    await source.resolve('HEAD');
+    return [];
+  } catch (error) {
+    if (!isUnshipError(error)) throw error;
+    const { happened, next } = error.details;
+    const fix = next === undefined ? {} : { fix: next };
+    return [{ level: 'FAIL', subject: 'code', text: happened, ...fix }];
+  }
 }
 
 /** `noWayBack` takes in the surfaces that can't go back; where the reason is none of theirs, all of them can't. */
@@ -90,7 +112,10 @@ function wayBackRows(
       .map(({ surface, text }) => ({ level: 'FAIL', subject: surface, text, fix: refusal.next }));
   }
   const { plan, named } = way;
-  const loss = plan.rowsLost === 0 && !plan.lossUncertain ? 'nothing lost' : `LOSES ${plan.rowsLost} rows`;
+  const loss =
+    plan.rowsLost === 0 && !plan.lossUncertain
+      ? 'nothing lost'
+      : `LOSES ${plan.rowsLost} row${plan.rowsLost === 1 ? '' : 's'}`;
   const from = plan.from === live ? '' : `from ${plan.from}, which got half-way, to `;
   const time = `about ${Math.max(1, Math.round(plan.estimateMs / 1000))} s`;
   return [
@@ -150,14 +175,7 @@ function rehearsalRows(parts: Parts): DoctorReport['rows'] {
       },
     ];
   }
-  const unnamed = [...parts.databases.keys()].filter((surface) => {
-    const options = parts.definition.surfaces[surface]?.options as
-      | { readonly environment?: unknown }
-      | undefined;
-    return options?.environment === undefined;
-  });
-  if (parts.webs.size === 0) return [];
-  return unnamed.map((surface) => ({
+  return databasesWithoutVariable(parts).map((surface) => ({
     level: 'FAIL' as const,
     subject: surface,
     text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
@@ -183,7 +201,7 @@ function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] 
             level: 'warn',
             subject: surface,
             text: 'no standby hotfix: who has a bad version waits for a build',
-            fix: 'build the good code under a higher version into the standby folder',
+            fix: 'build the good code under a higher version, then unship desktop standby --from FOLDER',
           },
         ]
       : [{ level: 'ok', subject: surface, text: `standby hotfix ${seen.standby.version} is ready` }];
@@ -193,6 +211,7 @@ function surfaceRows(surface: string, seen: SurfaceFacts): DoctorReport['rows'] 
 
 function databaseRows(surface: string, seen: DatabaseFacts): DoctorReport['rows'] {
   const without = seen.migrations.filter((migration) => migration.down === 'missing');
+  const { noBackup } = seen.measurements;
   const verified = seen.backups.filter((backup) => backup.verified).length;
   return [
     ...without.map((migration) => ({
@@ -201,6 +220,9 @@ function databaseRows(surface: string, seen: DatabaseFacts): DoctorReport['rows'
       text: `${migration.name} has no down migration`,
       fix: 'write its down part',
     })),
+    ...(noBackup === undefined
+      ? []
+      : [{ level: 'FAIL' as const, subject: surface, text: noBackup.reason, fix: noBackup.next }]),
     verified > 0
       ? { level: 'ok' as const, subject: surface, text: `${verified} verified backups` }
       : { level: 'warn' as const, subject: surface, text: 'no backup yet', fix: 'unship backup' },

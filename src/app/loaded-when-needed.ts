@@ -12,6 +12,7 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
  * the switch is time that users wait.
  */
 export const load: {
+  readonly abortFirst: () => Promise<typeof import('./abort-first.ts')>;
   readonly adopt: () => Promise<typeof import('./adopt.ts')>;
   readonly backupCare: () => Promise<typeof import('./backup-care.ts')>;
   readonly directPlans: () => Promise<typeof import('./direct-plans.ts')>;
@@ -26,6 +27,7 @@ export const load: {
   readonly upkeep: () => Promise<typeof import('./upkeep.ts')>;
   readonly watch: () => Promise<typeof import('./watch.ts')>;
 } = {
+  abortFirst: once(() => import('./abort-first.ts')),
   adopt: once(() => import('./adopt.ts')),
   backupCare: once(() => import('./backup-care.ts')),
   directPlans: once(() => import('./direct-plans.ts')),

@@ -1,3 +1,4 @@
+import { formatDuration } from '../domain/duration.ts';
 import { UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
 import type { Step } from '../domain/plan.ts';
@@ -5,7 +6,7 @@ import { Input } from '../surfaces/input.ts';
 import type { ActionHandler, WorkContext } from '../surfaces/surface.port.ts';
 import { load } from './loaded-when-needed.ts';
 import type { Parts } from './parts.ts';
-import { recordGood, recordLive, recordRollback } from './records.ts';
+import { recordAborted, recordGood, recordLive, recordRollback } from './records.ts';
 
 const nothing = async (): Promise<void> => {};
 
@@ -19,6 +20,8 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
       return recordGood(store, run);
     case 'unship.record-rollback':
       return recordRollback(store, run, () => runtime.clock.now());
+    case 'unship.record-aborted':
+      return recordAborted(store);
     case 'unship.approval':
       return approval(parts, run);
     case 'unship.watch':
@@ -38,7 +41,7 @@ export function ownHandler(parts: Parts, step: Step, run: number): ActionHandler
           return { ...(await rehearseOnCopy(parts, context, input)) };
         },
         verify: async (_context, _input, output) => ({
-          observed: `way back ${Math.round(new Input(output).number('wayBackMs'))} ms, ${new Input(output).number('rowsLost')} rows lost`,
+          observed: `way back ${formatDuration(new Input(output).number('wayBackMs'))}, ${new Input(output).number('rowsLost')} rows lost`,
         }),
       };
     case 'unship.notify':

@@ -202,6 +202,26 @@ function requireLive({ id, deployment }: Release): Observation {
   throw new UnshipError('internal', { happened: `${id} is recorded as ${deployment}, not as live` });
 }
 
+/** `unship.record-aborted`: a release that was begun, and that no other was live before, has ended. */
+export function recordAborted(store: Store): ActionHandler {
+  const record = async (fence: number, input: Json, deployment: Release['deployment']): Promise<void> => {
+    const release = await known(store, new Input(input).release('release'));
+    await store.saveRelease(fence, { ...release, deployment });
+  };
+  return {
+    validate: nothing,
+    apply: async (context, input): Promise<Json> => {
+      await record(context.fence, input, 'rolled-back');
+      return null;
+    },
+    verify: async (_context, input) => {
+      const release = await known(store, new Input(input).release('release'));
+      return { observed: `${release.id} is recorded as ${release.deployment}` };
+    },
+    undo: async (context, input) => await record(context.fence, input, 'pending'),
+  };
+}
+
 function surfacesOf(value: Json): Release['surfaces'] {
   const isRecord = typeof value === 'object' && value !== null && !Array.isArray(value);
   return isRecord ? (value as unknown as Release['surfaces']) : {};

@@ -21,6 +21,7 @@ import type { ActionHandler, Query, Surface, WorkContext } from '../surfaces/sur
 import { webSurface } from '../surfaces/web/actions.ts';
 import type { WebPort } from '../surfaces/web/web.port.ts';
 import { observe } from './observe.ts';
+import { wouldOpenLive } from './own-database.ts';
 import type { Parts, Ports } from './parts.ts';
 import { recordGood, recordLive, recordRollback } from './records.ts';
 import { requireSameSchemas, type Schemas, schemasOf } from './rehearsed-schemas.ts';
@@ -139,15 +140,6 @@ async function makeCopy(parts: Parts, context: WorkContext, folder: string): Pro
     for (const end of ends.reverse()) await end().catch(() => undefined);
     throw error;
   }
-}
-
-/** Without a variable of its own an application on the copy would open, and write to, the live database. */
-function wouldOpenLive(surface: string): UnshipError {
-  return new UnshipError('rehearsal-failed', {
-    happened: `${surface} does not say which variable tells the application where its database is, so on the copy it would open the live one`,
-    done: 'nothing was started',
-    next: `name it: ${surface}: sqlite({ …, environment: 'NAME' }); or give up rehearsing with rehearsal: 'off'`,
-  });
 }
 
 /** The copy starts where the live application is: the live release serves. */

@@ -60,6 +60,7 @@ export async function draftRelease(
   { only, securityFix = false }: { readonly only?: readonly string[]; readonly securityFix?: boolean },
 ): Promise<ReleaseDraft> {
   const { store, surfaces, runtime, request } = parts;
+  requireKnown(surfaces, only ?? []);
   const history = await store.planningHistory();
   const live = liveRelease(history);
   const query = { releases: live === undefined ? [] : [live], commit, countRisk: false };
@@ -100,6 +101,16 @@ export async function requireStillSo(
     happened: `another run has changed what ${id} was to be made from`,
     done: 'nothing',
     next: 'repeat it: it is drafted anew',
+  });
+}
+
+function requireKnown(surfaces: Parts['surfaces'], names: readonly string[]): void {
+  const unknown = names.filter((name) => !surfaces.has(name));
+  if (unknown.length === 0) return;
+  throw new UnshipError('unknown-surface', {
+    happened: `there is no surface ${unknown.join(', ')}`,
+    done: 'nothing',
+    next: `surfaces: ${[...surfaces.keys()].join(', ')}`,
   });
 }
 

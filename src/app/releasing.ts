@@ -9,6 +9,7 @@ import { liveRelease, type RehearsalRecord, type Release } from '../domain/relea
 import type { PreparedRelease, RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun } from '../domain/run.ts';
 import { explainFailures, observe, releasesInQuestion } from './observe.ts';
+import { databasesWithoutVariable, wouldOpenLive } from './own-database.ts';
 import type { Parts } from './parts.ts';
 import {
   draftRelease,
@@ -108,6 +109,9 @@ export class Releasing {
     release: Release,
     changed: readonly string[],
   ): Promise<RehearsalRecord | Refusal> {
+    // Known before anything is built: minutes of a build are not spent on a rehearsal that can't be.
+    const [unnamed] = databasesWithoutVariable(this.#parts);
+    if (unnamed !== undefined) throw wouldOpenLive(unnamed);
     const plan = await this.#plans.keep(() => rehearsalPlan(this.#parts, release, changed));
     if (isRefusal(plan)) return plan;
     const { signal, onEvent } = request;

@@ -1,5 +1,7 @@
 import { messageOf, UnshipError } from '../domain/errors.ts';
 import type { Facts, SurfaceFacts } from '../domain/facts.ts';
+import { shortCommit } from '../domain/names.ts';
+import { currentRelease } from '../domain/planner/leaving.ts';
 import { schemaLabel } from '../domain/planner/rollback-moves.ts';
 import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
@@ -49,6 +51,9 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
     lease !== undefined && lease.expiresAt > runtime.clock.now() && isOwnerAlive(lease.owner) !== false;
   const unended = runs.filter((run) => !endedStatuses.has(run.status));
   const damaged = await damagedJournals(store, runs);
+  const current = currentRelease(history);
+  const isDriven = unended.some((run) => run.to === current?.id);
+  const begun = current?.deployment === 'pending' && !isDriven ? current : undefined;
   return {
     schema: 'unship.status/1',
     application: request.definition.name,
@@ -67,12 +72,21 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
       ? { user: lease.owner.user, host: lease.owner.host, command: lease.owner.command, since: lease.since }
       : null,
     open: [
+      ...(begun === undefined
+        ? []
+        : [`${begun.id} (${shortCommit(begun.commit)}) is begun and not finished`]),
       ...damaged.map(({ run }) => `the journal of run ${run} is damaged (unship doctor)`),
       ...history.quarantine
         .filter((entry) => entry.fixedBy === undefined)
         .map((entry) => `${entry.release} (${entry.commit.slice(0, 7)}) is quarantined`),
     ],
-    next: lostRun(damaged) ?? nextCommand(live, way, unended.length > 0 && !held, isDown(live, facts)),
+    next:
+      lostRun(damaged) ??
+      nextCommand(live, way, {
+        resumable: unended.length > 0 && !held,
+        begun,
+        down: isDown(live, facts),
+      }),
   };
 }
 
@@ -99,10 +113,14 @@ function wayBackOf(way: WayBackNow | null): WayBack | null {
 function nextCommand(
   live: Release | undefined,
   way: WayBackNow | null,
-  resumable: boolean,
-  down: boolean,
+  {
+    resumable,
+    begun,
+    down,
+  }: { readonly resumable: boolean; readonly begun: Release | undefined; readonly down: boolean },
 ): StatusReport['next'] {
   if (resumable) return { command: 'unship resume', note: 'a run has not ended' };
+  if (begun !== undefined) return { command: 'unship release finish', note: 'or unship release abort' };
   if (down) return { command: 'unship serve', note: 'nothing serves' };
   if (live === undefined) return { command: 'unship release', note: 'nothing is released yet' };
   if (way === null || way.plan === null) return { command: 'unship doctor' };

@@ -76,6 +76,9 @@ function buildEnvironment(build: Build, home: string, temporary: string): { [nam
     ...Object.fromEntries(passed),
     HOME: home,
     TMPDIR: temporary,
+    // A build asks for no newer npm, and names no log in a home that is gone when it is to be read.
+    npm_config_update_notifier: 'false',
+    npm_config_logs_max: '0',
     ...build.environment,
   };
 }

@@ -170,14 +170,24 @@ function findCommand(words: readonly string[]): Found {
       near === undefined ? `unship help ${first}` : `unship ${near}`,
     );
   }
-  const near = suggestion(first, [
-    ...new Set(commands.flatMap((one) => [one.name, one.name.split(' ')[0] ?? ''])),
-  ]);
+  const near =
+    otherWords[first] ??
+    suggestion(first, [...new Set(commands.flatMap((one) => [one.name, one.name.split(' ')[0] ?? '']))]);
   throw unknown(
     `there is no command \`${first}\`${near === undefined ? '' : `; did you mean \`${near}\`?`}`,
     near === undefined ? 'unship --help' : ['unship', near, ...words.slice(1)].join(' '),
   );
 }
+
+/** What other tools call it. */
+const otherWords: { readonly [word: string]: string } = Object.assign(Object.create(null), {
+  history: 'runs',
+  log: 'runs',
+  list: 'releases',
+  deploy: 'release',
+  revert: 'rollback',
+  check: 'doctor',
+});
 
 function isGroupWord(word: string): boolean {
   return commands.some((one) => one.name.startsWith(`${word} `));

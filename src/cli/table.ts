@@ -161,6 +161,7 @@ export const commands: readonly CommandSpecification[] = [
     name: 'quarantine lift',
     group: 'Releasing',
     summary: 'let a commit ship again, with its fix',
+    details: ['COMMIT may also be the release that was made from it: r42.'],
     arguments: [{ name: 'COMMIT', required: true }],
     options: [{ name: 'fixed-by', value: 'SHA', summary: 'the commit that fixes or reverts it' }],
     load: () => import('./commands/quarantine.ts').then((all) => all.lift),

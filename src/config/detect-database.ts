@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
-import { dependsOn, type Finding, listFolder, readPackage } from './evidence.ts';
+import { dependsOn, type Finding, listFolder, readPackage, sourcesBelow } from './evidence.ts';
 
 const migrationFolders = ['migrations', 'db/migrations', 'database/migrations', 'sql/migrations'];
 const databaseFolders = ['.', 'data', 'db', 'database', 'var', 'storage'];
@@ -18,7 +18,7 @@ export function detectDatabases(root: string, packages: readonly string[]): read
   const unsupported = packages.flatMap((folder) => otherDatabases(root, folder));
   const migrations = findMigrations(root, packages);
   const files = findFiles(root);
-  const variable = findVariable(root);
+  const variable = findVariable(root) ?? findReadVariable(root);
   const supported = files.map((file, index): Finding => {
     // Migrations belong to one database; with several files it is the first, and a person moves them.
     const own = index === 0 ? migrations : undefined;
@@ -35,8 +35,8 @@ export function detectDatabases(root: string, packages: readonly string[]): read
     };
   });
   if (files.length === 0 && migrations !== undefined && unsupported.length === 0) {
-    const what = `${migrations.format} migrations without a database file`;
-    return [{ kind: 'unsupported', evidence: `${migrations.folder}/`, what }];
+    const what = `${migrations.format} migrations`;
+    return [{ kind: 'unsupported', evidence: `${migrations.folder}/`, what, missing: 'no SQLite file yet' }];
   }
   return [...supported, ...unsupported];
 }
@@ -124,4 +124,18 @@ function findVariable(root: string): string | null {
     if (name !== undefined) return name;
   }
   return null;
+}
+
+const readVariable = /\bprocess\.env(?:\.|\[['"])([A-Z][A-Z0-9_]{0,99})\b/g;
+
+/** The one variable about a database that the source reads; with several, a person has to say which. */
+function findReadVariable(root: string): string | null {
+  const names = new Set<string>();
+  for (const text of sourcesBelow(root)) {
+    for (const [, name = ''] of text.matchAll(readVariable)) {
+      if (/(?:^|_)(?:DB|DATABASE|SQLITE)(?:_|$)/.test(name)) names.add(name);
+    }
+  }
+  const [only, ...others] = names;
+  return only === undefined || others.length > 0 ? null : only;
 }

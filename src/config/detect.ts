@@ -1,9 +1,17 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isSafeName } from '../domain/names.ts';
 import { detectDatabases } from './detect-database.ts';
 import { detectDesktop } from './detect-desktop.ts';
-import { type Detection, dependsOn, type Finding, listFolder, readPackage } from './evidence.ts';
+import {
+  type Detection,
+  dependsOn,
+  type Finding,
+  listFolder,
+  readPackage,
+  sourcesBelow,
+  withinRepository,
+} from './evidence.ts';
 
 /** Looks at files only; runs nothing and asks nobody. */
 export function detect(root: string): Detection {
@@ -13,7 +21,7 @@ export function detect(root: string): Detection {
     ...folders.flatMap((folder) => detectDesktop(root, folder)),
     ...detectDatabases(root, folders),
   ];
-  return { name: applicationName(root), findings: withUniqueNames(findings) };
+  return { name: applicationName(root), within: withinRepository(root), findings: withUniqueNames(findings) };
 }
 
 const packageFolders = ['web', 'app', 'frontend', 'backend', 'server', 'api', 'desktop', 'electron'];
@@ -63,25 +71,10 @@ function detectWeb(root: string, folder: string): readonly Finding[] {
 }
 
 const healthPath = /['"`](\/(?:api\/)?(?:health|healthz|healthcheck|ready|readyz|livez|ping))['"`]/;
-const sourceFile = /\.(?:[cm]?[jt]s|[jt]sx)$/;
-const notSource = new Set(['node_modules', 'dist', 'build', 'test', 'tests', 'coverage', 'vendor']);
-
-/** Few enough files that even a large repository is looked at in no time. */
 function findHealthPath(folder: string): string | null {
-  let left = 300;
-  const open: { readonly path: string; readonly depth: number }[] = [{ path: folder, depth: 0 }];
-  for (let at = open.shift(); at !== undefined && left > 0; at = open.shift()) {
-    for (const name of listFolder(at.path)) {
-      const path = join(at.path, name);
-      const stats = statSync(path, { throwIfNoEntry: false });
-      if (stats?.isDirectory() && at.depth < 4 && !notSource.has(name) && !name.startsWith('.')) {
-        open.push({ path, depth: at.depth + 1 });
-      } else if (stats?.isFile() && sourceFile.test(name) && stats.size < 200_000 && left > 0) {
-        left -= 1;
-        const found = healthPath.exec(readFileSync(path, 'utf8'))?.[1];
-        if (found !== undefined) return found;
-      }
-    }
+  for (const text of sourcesBelow(folder)) {
+    const found = healthPath.exec(text)?.[1];
+    if (found !== undefined) return found;
   }
   return null;
 }

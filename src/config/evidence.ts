@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
 
 /** A surface that was found, with what it was told from: a person is to see why. */
 export type Finding =
@@ -32,11 +32,19 @@ export type Finding =
       /** Variable by which the application is told where its database is. */
       readonly variable: string | null;
     }
-  /** Seen, but this version can't take it back. */
-  | { readonly kind: 'unsupported'; readonly evidence: string; readonly what: string };
+  /** Seen, but this version can't take it back; or only a person can tell what is missing. */
+  | {
+      readonly kind: 'unsupported';
+      readonly evidence: string;
+      readonly what: string;
+      /** What is not there yet, where this version could take it back otherwise. */
+      readonly missing?: string;
+    };
 
 export interface Detection {
   readonly name: string;
+  /** The folder that was looked at, inside its repository; `.` when it is the repository's own. */
+  readonly within: string;
   readonly findings: readonly Finding[];
 }
 
@@ -69,5 +77,34 @@ export function listFolder(folder: string): readonly string[] {
     return readdirSync(folder).sort();
   } catch {
     return [];
+  }
+}
+
+/** `apps/web` for that folder of a repository, `.` at its top or outside of any. */
+export function withinRepository(folder: string): string {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(join(at, '.git'))) return relative(at, folder).split(sep).join('/') || '.';
+    if (dirname(at) === at) return '.';
+  }
+}
+
+const sourceFile = /\.(?:[cm]?[jt]s|[jt]sx)$/;
+const notSource = new Set(['node_modules', 'dist', 'build', 'test', 'tests', 'coverage', 'vendor']);
+
+/** Texts of the source files below; few enough that even a large repository is looked at in no time. */
+export function* sourcesBelow(folder: string): Generator<string> {
+  let left = 300;
+  const open: { readonly path: string; readonly depth: number }[] = [{ path: folder, depth: 0 }];
+  for (let at = open.shift(); at !== undefined && left > 0; at = open.shift()) {
+    for (const name of listFolder(at.path)) {
+      const path = join(at.path, name);
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (stats?.isDirectory() && at.depth < 4 && !notSource.has(name) && !name.startsWith('.')) {
+        open.push({ path, depth: at.depth + 1 });
+      } else if (stats?.isFile() && sourceFile.test(name) && stats.size < 200_000 && left > 0) {
+        left -= 1;
+        yield readFileSync(path, 'utf8');
+      }
+    }
   }
 }

@@ -33,7 +33,10 @@ export function findConfiguration(cwd: string, named?: string): string {
   }
   const start = resolve(cwd);
   if (!existsSync(start))
-    throw new UnshipError('config-missing', { happened: `there is no folder ${start}` });
+    throw new UnshipError('config-missing', {
+      happened: `there is no folder ${start}`,
+      next: 'name one that is there',
+    });
   for (let folder = start; ; folder = dirname(folder)) {
     const name = configurationNames.find((candidate) => existsSync(join(folder, candidate)));
     if (name !== undefined) return checked(realpathSync(join(folder, name)));

@@ -40,7 +40,9 @@ export function configurationText(detection: Detection, answers: Answers): strin
     '  environments: {',
     '    production: {',
     '      surfaces: {',
-    ...found.flatMap((one, index) => surfaceLines(one, answers, answers.port + index)),
+    ...found.flatMap((one, index) =>
+      surfaceLines(inRepository(one, detection.within), answers, answers.port + index),
+    ),
     '      },',
     ...(checks.length === 0 ? [] : [`      checks: [${checks.join(', ')}],`]),
     "      // Who is told of a rollback: notifications: { team: [slack({ webhook: secret('SLACK_WEBHOOK') })] },",
@@ -49,6 +51,14 @@ export function configurationText(detection: Detection, answers: Answers): strin
     '});',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Roots and migrations are paths of a commit; they begin at the repository, wherever the configuration lies. */
+function inRepository(finding: Supported, within: string): Supported {
+  if (within === '.') return finding;
+  const at = (path: string): string => (path === '.' ? within : `${within}/${path}`);
+  if (finding.kind !== 'database') return { ...finding, root: at(finding.root) };
+  return { ...finding, migrations: at(finding.migrations ?? 'migrations') };
 }
 
 function surfaceLines(finding: Supported, answers: Answers, port: number): readonly string[] {

@@ -6,6 +6,7 @@ import type {
   DoctorReport,
   GuardReport,
   IncidentReport,
+  LiftedQuarantine,
   MigrationReport,
   PreparedRelease,
   RunEvent,
@@ -135,8 +136,8 @@ export interface Application {
   guard(options: RunOptions & { readonly once: boolean }): Promise<GuardReport>;
 
   quarantined(): Promise<readonly QuarantinedCommit[]>;
-  /** False when the commit is not quarantined. */
-  liftQuarantine(commit: string, fixedBy: string): Promise<boolean>;
+  /** Both may be named in any way; `commit` also by the release that was made from it. */
+  liftQuarantine(commit: string, fixedBy: string): Promise<LiftedQuarantine>;
 
   backup(options: RunOptions): Promise<readonly BackupReport[]>;
   backups(): Promise<readonly BackupReport[]>;

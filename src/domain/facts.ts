@@ -112,6 +112,8 @@ export interface DatabaseFacts {
     readonly bytes: number;
     /** What the schema is made of, where that was asked for. */
     readonly schema?: SchemaParts;
+    /** Why no backup of it can be taken as it is, and what to do; left out when one can. */
+    readonly noBackup?: { readonly reason: string; readonly next: string };
     /** Row counts per table. */
     readonly rows: { readonly [table: string]: number };
     /** Per strategy, where counting was asked for. */

@@ -3,6 +3,7 @@ import type { Refusal } from './plan.ts';
 
 /** A refusal of the planner is an error to whoever asked for the plan. */
 export function refusalError(refusal: Refusal): UnshipError {
-  const happened = [refusal.happened, ...refusal.missing].join('\n');
+  const missing = refusal.missing.filter((item) => !refusal.happened.includes(item));
+  const happened = [refusal.happened, ...missing].join('\n');
   return new UnshipError(refusal.slug, { happened, done: 'nothing', next: refusal.next });
 }

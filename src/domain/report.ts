@@ -138,6 +138,14 @@ export interface DoctorReport {
 }
 
 /** A release that is staged and rehearsed, and the plan that would put it live. */
+export interface LiftedQuarantine {
+  /** Full hashes. */
+  readonly commit: string;
+  readonly fixedBy: string;
+  /** False when the commit is not quarantined. */
+  readonly lifted: boolean;
+}
+
 export interface PreparedRelease {
   readonly release: Release;
   readonly plan: Plan;

@@ -170,3 +170,38 @@ test('a link in the place of the configuration is not written through', (context
   assert.throws(() => writeConfiguration(folder, 'export default 1;'), { slug: 'already-there' });
   assert.throws(() => statSync(join(folder, 'elsewhere.ts')));
 });
+
+test('in a folder of a larger repository, paths of commits begin at the repository', async (context) => {
+  const files = Object.entries(vault).map(([path, text]) => [`apps/ink & paper/${path}`, text] as const);
+  const repository = project(context, {
+    '.git/HEAD': 'ref: refs/heads/main\n',
+    ...Object.fromEntries(files),
+  });
+  const folder = join(repository, 'apps/ink & paper');
+  assert.equal((await runProgram(folder, ['init'])).code, 0);
+  const text = readFileSync(join(folder, 'unship.config.ts'), 'utf8');
+  assert.match(text, /web: server\(\{ root: 'apps\/ink & paper', health/);
+  assert.match(text, /root: 'apps\/ink & paper\/desktop', artifacts: 'desktop\/out'/);
+  assert.match(text, /file: 'data\/vault\.db', migrations: 'apps\/ink & paper\/migrations'/);
+});
+
+test('the variable that names the database is found where the source reads it, if it is the only one', (context) => {
+  const { '.env.example': _, ...files } = vault;
+  const one = `new DatabaseSync(process.env.VAULT_DB ?? 'data/vault.db'); process.env.FEEDBACK; process.env.DB_URLS1`;
+  const variableOf = (source: string): unknown =>
+    detect(project(context, { ...files, 'src/store.ts': source })).findings.map((finding) =>
+      finding.kind === 'database' ? finding.variable : '',
+    );
+  assert.deepEqual(variableOf(one.replace(' process.env.DB_URLS1', '')), ['', '', 'VAULT_DB']);
+  assert.deepEqual(variableOf(`open(process.env['CACHE_DATABASE'])`), ['', '', 'CACHE_DATABASE']);
+  assert.deepEqual(variableOf(`${one}; open(process.env.CACHE_DB)`), ['', '', null]);
+});
+
+test('migrations without a file are no foreign thing: init says what to write by hand', async (context) => {
+  const { 'data/vault.db': _, ...files } = vault;
+  const { code, stderr, stdout } = await runProgram(project(context, files), ['init']);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /migrations\/ \(dbmate migrations\) +no SQLite file yet$/m);
+  assert.match(stdout, /^Next {6}make the database file, add it to the surfaces/m);
+  assert.doesNotMatch(stderr, /not supported/);
+});

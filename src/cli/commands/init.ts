@@ -60,8 +60,16 @@ async function write(context: CommandContext): Promise<Answer> {
   if (extendGitignore(root)) wrote.push('.gitignore');
   // Proves what was written, and warms the compile cache for the first command that matters.
   await loadConfiguration(join(root, wrote[0] ?? ''));
-  const screen = [...labelled('Wrote', wrote.join(', ')), ...labelled('Next', 'unship doctor')];
+  const screen = [...labelled('Wrote', wrote.join(', ')), ...labelled('Next', nextAfter(detection))];
   return { exit: 0, document: { ...document, wrote }, screen };
+}
+
+/** A database left out would be one that no rollback takes back, and nothing else would say so. */
+function nextAfter({ findings }: Detection): string {
+  const isIncomplete = findings.some((one) => one.kind === 'unsupported' && one.missing !== undefined);
+  return isIncomplete
+    ? "make the database file, add it to the surfaces (sqlite({ file: '…' }), or move the configuration away and repeat unship init), then unship doctor"
+    : 'unship doctor';
 }
 
 function refuseWhenThere(root: string): void {
@@ -85,7 +93,7 @@ function foundScreen({ findings }: Detection): readonly string[] {
 
 function foundRow(finding: Finding): readonly string[] {
   if (finding.kind === 'unsupported')
-    return ['-', `${finding.evidence} (${finding.what})`, 'not supported yet'];
+    return ['-', `${finding.evidence} (${finding.what})`, finding.missing ?? 'not supported yet'];
   return [finding.surface, finding.evidence, finding.provider];
 }
 

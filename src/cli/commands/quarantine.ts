@@ -1,4 +1,5 @@
 import { UnshipError } from '../../domain/errors.ts';
+import { shortCommit } from '../../domain/names.ts';
 import { confirmOrRefuse } from '../consent.ts';
 import type { CommandModule } from '../context.ts';
 import { quarantineScreen } from '../output/list-screens.ts';
@@ -23,18 +24,23 @@ export const lift: CommandModule = {
       throw usage('a quarantine is lifted by the commit that fixes or reverts it', 'add --fixed-by SHA');
     }
     const application = await context.application();
-    const screen = `${commit} may ship again together with ${fixedBy}.`;
-    const document = { schema: 'unship.quarantine-lifted/1', commit, fixedBy };
+    const schema = 'unship.quarantine-lifted/1';
     if (context.options.flag('dry-run')) {
       return {
         exit: 0,
-        document: { ...document, lifted: false },
-        screen: [`Would: ${screen} Nothing has changed.`],
+        document: { schema, commit, fixedBy, lifted: false },
+        screen: [`Would: ${commit} may ship again together with ${fixedBy}. Nothing has changed.`],
       };
     }
     await confirmOrRefuse(context, `Let ${commit} ship again?`);
-    if (await application.liftQuarantine(commit, fixedBy)) {
-      return { exit: 0, document: { ...document, lifted: true }, screen: [screen] };
+    const answer = await application.liftQuarantine(commit, fixedBy);
+    if (answer.lifted) {
+      const [bad, fix] = [shortCommit(answer.commit), shortCommit(answer.fixedBy)];
+      return {
+        exit: 0,
+        document: { schema, ...answer },
+        screen: [`${bad} may ship again together with ${fix}.`],
+      };
     }
     throw new UnshipError('usage-invalid', {
       happened: `${commit} is not quarantined`,

@@ -176,7 +176,7 @@ function optionText(option: StrategyOption): string {
     risk === null
       ? ''
       : rows > 0
-        ? `, ${lostWord(rows, risk.exact)} rows: ${lostTables(risk)}${stays}`
+        ? `, ${lostWord(rows, risk.exact)} ${rows === 1 ? 'row' : 'rows'}: ${lostTables(risk)}${stays}`
         : withheld > 0 && risk.exact
           ? stays
           : `, ${lostWord(0, risk.exact)}${stays}`;

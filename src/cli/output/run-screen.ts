@@ -69,7 +69,9 @@ function nextLines(result: RunResult): readonly string[] {
   const texts = result.next.map(({ command, note }) =>
     note === undefined ? command : `${command.padEnd(longest)}  ${note}`,
   );
-  if (texts.length === 0 && result.error?.next !== undefined) texts.push(result.error.next);
+  // What was undone is to be tried again, once its cause is mended.
+  const mends = texts.length === 0 || result.status === 'undone' ? result.error?.next : undefined;
+  if (mends !== undefined) return [...labelled('Next', mends), ...texts.map((text) => ' '.repeat(10) + text)];
   // Not through `labelled`: it would fold the two spaces between command and note.
   return texts.map((text, index) => `${(index === 0 ? 'Next' : '').padEnd(10)}${text}`);
 }

@@ -41,6 +41,7 @@ export type ActionName =
   | 'unship.record-live'
   | 'unship.record-good'
   | 'unship.record-rollback'
+  | 'unship.record-aborted'
   | 'unship.watch'
   | 'unship.approval'
   | 'unship.notify'
@@ -80,6 +81,7 @@ export const actions: { readonly [action in ActionName]: ActionEntry } = {
   'unship.record-live': { kind: 'unship', undo: 'yes', timeoutMs: 10 * second, live: true, waits: false },
   'unship.record-good': { kind: 'unship', undo: 'yes', timeoutMs: 10 * second, live: false, waits: false },
   'unship.record-rollback': { kind: 'unship', undo: 'yes', timeoutMs: 10 * second, live: true, waits: false },
+  'unship.record-aborted': { kind: 'unship', undo: 'yes', timeoutMs: 10 * second, live: false, waits: false },
   'unship.watch': { kind: 'unship', undo: 'nothing', timeoutMs: 24 * 60 * minute, live: false, waits: true },
   'unship.approval': {
     kind: 'unship',

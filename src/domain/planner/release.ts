@@ -24,9 +24,11 @@ import { schemaLabel } from './rollback-moves.ts';
 function refusalOf(request: ReleaseRequest | RehearsalRequest, moves: ReleaseMoves): Refusal | undefined {
   const bad = request.quarantinedAncestors[0];
   if (bad !== undefined) {
+    const { commit } = request.release;
+    const is = commit === bad ? 'is' : `contains ${shortCommit(bad)}, which is`;
     return refuse(
       'quarantined',
-      `${shortCommit(request.release.commit)} contains ${shortCommit(bad)}, which was rolled back, and not its fix`,
+      `${shortCommit(commit)} ${is} quarantined since it was rolled back; it lacks a fix or revert of ${shortCommit(bad)}`,
       [`a fix or revert of ${shortCommit(bad)}`],
       `unship quarantine lift ${shortCommit(bad)} --fixed-by SHA`,
     );

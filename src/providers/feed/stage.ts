@@ -126,7 +126,9 @@ export async function verifyStaged(
   if (manifest === null || !(await feed.staging.isWhole(manifest, context.signal))) {
     throw artifactInvalid(`what was taken in of ${version} is not whole`);
   }
-  return { observed: `${version} taken in, ${manifest.files.length} files verified` };
+  return {
+    observed: `${version} taken in, ${manifest.files.length} file${manifest.files.length === 1 ? '' : 's'} verified`,
+  };
 }
 
 /** What clients may have been offered stays: it is what a missing file in the feed is mended from. */

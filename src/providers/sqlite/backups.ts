@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
-import type { BackupFacts } from '../../domain/facts.ts';
+import type { BackupFacts, DatabaseFacts } from '../../domain/facts.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { LookContext, Observation, WorkContext } from '../../surfaces/surface.port.ts';
@@ -49,12 +50,29 @@ export function backupId(core: Core, release: ReleaseId, key: string, kind = '')
 
 export function requireWriteAheadLog(core: Core): void {
   using database = openDatabase(core.file, 'read');
-  if (isWriteAheadLog(database)) return;
+  const { noBackup } = whyNoBackup(core, database);
+  if (noBackup === undefined) return;
   throw new UnshipError('database-not-wal', {
-    happened: `${core.file} is in journal mode ${String(Object.values(database.prepare('PRAGMA journal_mode').get() ?? {})[0])}`,
+    happened: noBackup.reason,
     done: 'nothing was changed',
-    next: `run \`sqlite3 ${core.file} "PRAGMA journal_mode = WAL"\` once, then repeat`,
+    next: `${noBackup.next}, then repeat`,
   });
+}
+
+/** A backup of a file without a log would stop every writer. */
+export function whyNoBackup(
+  core: Core,
+  database: DatabaseSync,
+): Pick<DatabaseFacts['measurements'], 'noBackup'> {
+  if (isWriteAheadLog(database)) return {};
+  const mode = String(Object.values(database.prepare('PRAGMA journal_mode').get() ?? {})[0]);
+  const file = core.file.replaceAll("'", "'\\''");
+  return {
+    noBackup: {
+      reason: `${core.file} is in journal mode ${mode}`,
+      next: `run \`sqlite3 '${file}' 'PRAGMA journal_mode = WAL'\` once`,
+    },
+  };
 }
 
 /** A consistent copy of the live database as a single file without log. Its name is `file` when it is complete. */
@@ -168,7 +186,7 @@ export async function takeBackup(
   ensureFolder(backupsFolder(core));
   clearAbandoned(core, id);
   requireSpace(backupsFolder(core), liveBytes(core), 'the backup');
-  context.progress(`backup of ${core.file}`);
+  context.progress('backing up');
   context.runtime.faults.point('sqlite.backup.before');
   await settleFence(context, core);
   const partial = `${backupFile(core, id)}.partial`;

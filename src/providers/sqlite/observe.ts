@@ -5,7 +5,7 @@ import { readDatabaseArtifact } from '../../domain/facts.ts';
 import { classifyMigration } from '../../domain/migrations/compatibility.ts';
 import { compareVersions, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { LookContext, Observation, Query } from '../../surfaces/surface.port.ts';
-import { listBackups, readBackup, requireWriteAheadLog, verifyBackup } from './backups.ts';
+import { listBackups, readBackup, requireWriteAheadLog, verifyBackup, whyNoBackup } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { countDownRisk } from './down-risk.ts';
@@ -204,6 +204,7 @@ export async function observe(context: LookContext, core: Core, query: Query): P
     capabilities: { restore: canRestore(core), salvage: false },
     measurements: {
       bytes,
+      ...whyNoBackup(core, database),
       ...(query.describeSchema === true ? { schema: schemaParts(database, readSchema(database)) } : {}),
       rows: counted ? countRows(database, readSchema(database)) : {},
       risk,
@@ -238,7 +239,7 @@ export async function verifySchema(
   }
   if (differences.length === 0) {
     return {
-      observed: `${applied.length} migrations applied, newest ${applied.at(-1) ?? 'none'}, schema ${fingerprint.slice(0, 12)}`,
+      observed: `${applied.length} migration${applied.length === 1 ? '' : 's'} applied, newest ${applied.at(-1) ?? 'none'}, schema ${fingerprint.slice(0, 12)}`,
     };
   }
   throw new UnshipError('schema-mismatch', { happened: `${core.file}: ${differences.join('; ')}` });

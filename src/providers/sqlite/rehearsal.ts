@@ -39,7 +39,7 @@ export async function makeCopy(
   dispose();
   ensureFolder(place);
   const file = join(place, basename(core.file));
-  context.progress(`copying ${core.file}`);
+  context.progress('copying');
   await copyLive(context, core, file);
   using copy = openDatabase(file, 'write');
   copy.exec('PRAGMA journal_mode = WAL');

@@ -1,3 +1,4 @@
+import { formatDuration } from '../../domain/duration.ts';
 import { UnshipError } from '../../domain/errors.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
@@ -54,7 +55,7 @@ function webActions(port: WebPort): { readonly [action: string]: ActionHandler }
       validate: nothing,
       apply: async (context, input) => ({ ...(await port.start(context, target(new Input(input)))) }),
       verify: async (_context, input, output) => ({
-        observed: `${new Input(input).release('release')} passed its health check after ${Math.round(new Input(output).number('startMs'))} ms`,
+        observed: `${new Input(input).release('release')} passed its health check after ${formatDuration(new Input(output).number('startMs'))}`,
       }),
       // What requests wait behind can't be stopped before they go elsewhere: the undo of the hold does both.
       undo: async (context, input) => {
