@@ -8,6 +8,8 @@ export interface PlantedBug {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** The kind of plan in which kills find it, where schedules of chance seldom meet it. */
+  readonly shape?: string;
 }
 
 const engine = 'src/engine/engine.ts';
@@ -47,6 +49,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: stepRunner,
     find: `block: [300, 1500, 4000],`,
     replace: `block: [],`,
+    shape: 'rollback-keep-schema',
   },
   {
     name: 'a step whose undo failed counts as undone',
@@ -112,6 +115,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: engine,
     find: `return await this.#drive(journal, session, options, await this.#isCancelled(journal));`,
     replace: `return await this.#drive(journal, session, options, false);`,
+    shape: 'cancel',
   },
   {
     name: 'nobody gives signs of life',
@@ -130,12 +134,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: engine,
     find: `await this.#reopenUndone(journal);`,
     replace: `void 0;`,
+    shape: 'release-cancelled',
   },
   {
     name: 'a restore that was cut off is not taken back',
     file: 'src/surfaces/database/actions.ts',
     find: `? (await port.restored(context, new Input(input).text('backup')))?.safetyBackup`,
     replace: `? undefined`,
+    shape: 'rollback-cancelled',
   },
   {
     name: 'a release is carried out as it was drafted, whatever has happened since',
@@ -206,6 +212,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: runs,
     find: `await this.#fenceOff(session);`,
     replace: ``,
+    shape: 'release-code',
   },
   {
     name: 'a release passes by a run that has not ended',

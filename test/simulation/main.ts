@@ -11,7 +11,7 @@ import { Story } from './story.ts';
 /**
  * `npm run simulate -- [--from SEED] [--schedules N] [--workers N]` runs schedules and tells what was wrong in which;
  * `npm run simulate -- --seed SEED` tells the story of one. `npm run simulate -- --kills singles|pairs|triples` kills
- * twelve kinds of plans everywhere instead. `--record` writes what was reached to `bench/RELIABILITY.md`.
+ * a dozen kinds of plans everywhere instead. `--record` writes what was reached to `bench/RELIABILITY.md`.
  */
 const { values } = parseArgs({
   options: {

@@ -54,7 +54,7 @@ const cancelled: Act = async (person) => {
   const { world } = person;
   const releasing = person.release();
   await world.time.sleep(cancelAfterMs);
-  if (!person.isInterrupted) await cancelUnlessAsked(person);
+  if (!person.isInterrupted) await cancelUnlessAsked('release')(person);
   await releasing;
 };
 
@@ -64,17 +64,24 @@ function isWatched({ disk }: World): boolean {
   return entries.some(({ text }) => text.includes('"unship.watch","status":"applied"'));
 }
 
+/** The backup's content is live, and the journal does not know it yet. */
+function isRestored({ database }: World): boolean {
+  return database.restored !== null;
+}
+
 function isCancelAsked({ world }: Person): boolean {
   return world.disk.content.signals.some(({ name }) => name === 'cancel');
 }
 
 /** Whoever was killed before the word was written down says it again. */
-async function cancelUnlessAsked(person: Person): Promise<boolean> {
-  const isOpen = person.open.some(({ summary }) => summary.kind === 'release');
-  if (isCancelAsked(person) || !isOpen) return false;
-  await person.cancel();
-  return true;
-}
+const cancelUnlessAsked =
+  (kind: 'release' | 'rollback') =>
+  async (person: Person): Promise<boolean> => {
+    const isOpen = person.open.some(({ summary }) => summary.kind === kind);
+    if (isCancelAsked(person) || !isOpen) return false;
+    await person.cancel();
+    return true;
+  };
 
 /** What cron does of its own accord, soon enough: an unhealthy release whose end nobody saw is taken back. */
 async function letCronFollow(person: Person): Promise<boolean> {
@@ -110,7 +117,7 @@ export const shapes: readonly Shape[] = [
     ends: ['release undone'],
     migrations: [breaking],
     act: cancelled,
-    first: cancelUnlessAsked,
+    first: cancelUnlessAsked('release'),
     otherwise: release,
   },
   {
@@ -120,7 +127,7 @@ export const shapes: readonly Shape[] = [
     before: release,
     leftWhere: isWatched,
     act: (person) => person.cancel(),
-    first: cancelUnlessAsked,
+    first: cancelUnlessAsked('release'),
   },
   {
     name: 'rollback-keep-schema',
@@ -144,6 +151,18 @@ export const shapes: readonly Shape[] = [
     migrations: [restoreOnly],
     before: releaseAndUse,
     act: rollback,
+  },
+  {
+    name: 'rollback-cancelled',
+    ends: ['release done', 'rollback undone'],
+    migrations: [restoreOnly],
+    before: async (person) => {
+      await releaseAndUse(person);
+      await person.rollback();
+    },
+    leftWhere: isRestored,
+    act: (person) => person.cancel(),
+    first: cancelUnlessAsked('rollback'),
   },
   {
     name: 'rollback-standby',
