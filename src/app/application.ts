@@ -204,9 +204,12 @@ export class RunningApplication implements Application {
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { resumeDueRuns } = await load.dueRuns();
-    const results = await resumeDueRuns(this.#parts, (run) => this.#goOn(run, options, true));
-    await (await load.backupCare()).proveRestores(this.#parts, options);
-    return results;
+    const { proveRestores } = await load.backupCare();
+    try {
+      return await resumeDueRuns(this.#parts, (run) => this.#goOn(run, options, true));
+    } finally {
+      await proveRestores(this.#parts, options);
+    }
   }
 
   async cancel(run: number | undefined, options: RunOptions): Promise<RunResult> {

@@ -10,18 +10,26 @@ const restMs = 3000;
 
 type GoOn = (run: RunSummary) => Promise<RunResult>;
 
-/** Goes on with the runs that wait for nobody and that no process drives, the oldest first. */
+/**
+ * Goes on with the runs that wait for nobody and that no process drives, the oldest first. One that can't go on, such
+ * as one whose journal is damaged, does not stand in the way of the others; then throws its reason.
+ */
 export async function resumeDueRuns(parts: Parts, goOn: GoOn): Promise<readonly RunResult[]> {
   const { store, runtime, isOwnerAlive } = parts;
   const results: RunResult[] = [];
+  const failures: unknown[] = [];
   for (const run of (await store.runs(50)).toReversed()) {
     if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
     const holder = await store.lease();
     const held =
       holder !== undefined && holder.expiresAt > runtime.clock.now() && isOwnerAlive(holder.owner) !== false;
     if (held) continue;
-    results.push(await goOn(run));
+    await goOn(run).then(
+      (result) => results.push(result),
+      (error: unknown) => failures.push(error),
+    );
   }
+  if (failures.length > 0) throw failures[0];
   return results;
 }
 
