@@ -223,9 +223,12 @@ export class RunningApplication implements Application {
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { resumeDueRuns } = await load.dueRuns();
     await (await load.upkeep()).keepUp(this.#parts, options);
-    const results = await resumeDueRuns(this.#parts, this.#dueWork(options));
-    await (await load.backupCare()).proveRestores(this.#parts, options);
-    return results;
+    const { proveRestores } = await load.backupCare();
+    try {
+      return await resumeDueRuns(this.#parts, this.#dueWork(options));
+    } finally {
+      await proveRestores(this.#parts, options);
+    }
   }
 
   async cancel(run: number | undefined, options: RunOptions): Promise<RunResult> {

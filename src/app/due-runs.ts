@@ -21,17 +21,25 @@ export interface DueWork {
   follow(plan: Plan, result: RunResult): Promise<RunResult>;
 }
 
-/** Goes on with the runs that wait for nobody and that no process drives, the oldest first. */
+/**
+ * Goes on with the runs that wait for nobody and that no process drives, the oldest first. One that can't go on, such
+ * as one whose journal is damaged, does not stand in the way of the others; then throws its reason.
+ */
 export async function resumeDueRuns(parts: Parts, work: DueWork): Promise<readonly RunResult[]> {
   const { store } = parts;
   const results: RunResult[] = [];
+  const failures: unknown[] = [];
   for (const run of (await store.runs(50)).toReversed()) {
     if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
     if (await work.isHeld(await store.lease())) continue;
-    results.push(await work.goOn(run));
+    await work.goOn(run).then(
+      (result) => results.push(result),
+      (error: unknown) => failures.push(error),
+    );
   }
   const left = await unfollowedRelease(parts);
   if (left !== undefined) results.push(await work.follow(left.plan, left.result));
+  if (failures.length > 0) throw failures[0];
   return results;
 }
 

@@ -99,7 +99,7 @@ export class Gateway {
       case 'resume':
         return this.#resume(request);
       case 'fence':
-        return this.#raiseFence(request);
+        return this.#outrank(request.fence);
       case 'weights':
         return this.#weigh(request);
       case 'stop':
@@ -153,11 +153,7 @@ export class Gateway {
   }
 
   async #start({ fence, spec, listen, wake }: Request<'start'>): Promise<StartResult> {
-    await this.#state.update((state) => {
-      const next = fenced(state, fence);
-      // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
-    });
+    await this.#outrank(fence);
     if (listen !== undefined) await this.#listener.listen(listen);
     const unit = this.#supervisor.unit(spec.release);
     if (unit === null || unit.phase === 'starting') return this.#supervisor.start(spec);
@@ -238,10 +234,10 @@ export class Gateway {
     this.#follow();
   }
 
-  async #raiseFence({ fence }: Request<'fence'>): Promise<void> {
+  /** From now on who has a lower fence changes nothing; whoever began a hold can't end it any more either. */
+  async #outrank(fence: number): Promise<void> {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
-      // Whoever began the hold can't end it any more, and nobody else need know of it.
       return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
     });
   }
@@ -280,11 +276,7 @@ export class Gateway {
   }
 
   async #stop({ fence, release, drainMs }: Request<'stop'>): Promise<void> {
-    await this.#state.update((state) => {
-      const next = fenced(state, fence);
-      // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
-    });
+    await this.#outrank(fence);
     this.#mustNotServe(release);
     await this.#traffic.idle(drainMs, release);
     // Again: a switch may have come back to it while its requests were ending.
@@ -294,23 +286,15 @@ export class Gateway {
   }
 
   async #standby({ fence, release, signal }: Request<'standby'>): Promise<void> {
-    await this.#state.update((state) => {
-      const next = fenced(state, fence);
-      // Whoever began the hold can't end it any more, and nobody else need know of it.
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
-    });
+    await this.#outrank(fence);
     this.#mustNotServe(release);
     if (this.#supervisor.unit(release)?.phase !== 'running') return;
     await this.#supervisor.standby(release, signal, true);
   }
 
   async #shutdown({ fence, stopReleases }: Request<'shutdown'>): Promise<void> {
-    await this.#state.update((state) => {
-      const next = fenced(state, fence);
-      // Whoever began the hold can't end it any more, and nobody else need know of it.
-      const hold = next === state || next.hold === null ? next.hold : leftBehind(next.hold);
-      return { ...next, hold, stopped: true };
-    });
+    await this.#outrank(fence);
+    await this.#state.update((state) => ({ ...state, stopped: true }));
     this.#listener.close();
     if (stopReleases) await this.stopReleases();
     this.#parts.exit();

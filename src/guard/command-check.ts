@@ -7,6 +7,7 @@ import { messageOf } from '../domain/errors.ts';
 import type { LookContext } from '../surfaces/surface.port.ts';
 import type { Check, CheckResult } from './check.port.ts';
 import { positiveDuration } from './positive-duration.ts';
+import { timedCheck } from './timed-check.ts';
 
 export type CommandCheckDefinition = Extract<CheckDefinition, { readonly command: readonly string[] }>;
 
@@ -128,13 +129,5 @@ export function createCommandCheck(
     return { verdict: 'unknown', seen: `${name}: ended by ${end.signal}` };
   }
 
-  return {
-    name,
-    async run(context) {
-      const { clock } = context.runtime;
-      const started = clock.monotonic();
-      const result = await ask(context);
-      return { check: name, ...result, ms: Math.round(clock.monotonic() - started) };
-    },
-  };
+  return timedCheck(name, ask);
 }

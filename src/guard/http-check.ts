@@ -5,6 +5,7 @@ import { exchange, OutgoingError } from '../outgoing/client.ts';
 import type { LookContext } from '../surfaces/surface.port.ts';
 import type { Check, CheckResult } from './check.port.ts';
 import { positiveDuration } from './positive-duration.ts';
+import { timedCheck } from './timed-check.ts';
 
 export type HttpCheckDefinition = Extract<CheckDefinition, { readonly http: string }>;
 
@@ -107,13 +108,5 @@ export function createHttpCheck(definition: HttpCheckDefinition, base: string | 
     }
   }
 
-  return {
-    name,
-    async run(context) {
-      const { clock } = context.runtime;
-      const started = clock.monotonic();
-      const result = await ask(context);
-      return { check: name, ...result, ms: Math.round(clock.monotonic() - started) };
-    },
-  };
+  return timedCheck(name, ask);
 }

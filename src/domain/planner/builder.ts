@@ -3,15 +3,12 @@ import type { Json } from '../json.ts';
 import {
   type OnFailure,
   type Plan,
-  type PlanKind,
   planIdentity,
   type Refusal,
   type Step,
   type StrategyOption,
-  type SurfaceChange,
   topologicalOrder,
 } from '../plan.ts';
-import type { ReleaseId } from '../release.ts';
 import { type ActionName, actions } from './actions.ts';
 import type { Policy } from './request.ts';
 
@@ -86,19 +83,21 @@ function mayLoseUncounted({ strategy, risk }: StrategyOption): boolean {
   return !risk.exact && (strategy === 'restore' || rowsLost(risk) > 0);
 }
 
-export interface PlanDraft {
-  readonly kind: PlanKind;
-  readonly from: ReleaseId | null;
-  readonly to: ReleaseId | null;
-  readonly reason: string;
-  readonly steps: readonly Step[];
-  readonly changes: readonly SurfaceChange[];
-  readonly why: readonly string[];
-  readonly options: readonly StrategyOption[];
-  readonly warnings: readonly string[];
-  readonly securityFixesLost?: readonly ReleaseId[];
-  readonly blockedWritesMs: number;
-}
+/** What a planner decides; the rest of a plan follows from it. */
+export type PlanDraft = Pick<
+  Plan,
+  | 'kind'
+  | 'from'
+  | 'to'
+  | 'reason'
+  | 'steps'
+  | 'changes'
+  | 'why'
+  | 'options'
+  | 'warnings'
+  | 'securityFixesLost'
+  | 'blockedWritesMs'
+>;
 
 export function finishPlan(draft: PlanDraft, facts: Facts, policy: Policy): Plan {
   const steps = topologicalOrder(draft.steps);

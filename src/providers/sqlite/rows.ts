@@ -34,10 +34,7 @@ export function sameKeyInScratch(
   right: string,
   rightNames: readonly string[],
 ): string {
-  if (leftNames.length === 0) return 'FALSE';
-  return leftNames
-    .map((name, at) => `${left}.${quoteName(name)} = +${right}.${quoteName(rightNames[at] ?? '')}`)
-    .join(' AND ');
+  return sameKey(left, leftNames, `+${right}`, rightNames);
 }
 
 /** What a fresh column holds, as it is stored: with the affinity of its type applied. */
