@@ -19,6 +19,8 @@ test('a run that can not go on does not stand in the way of the others that are 
     if (id === 2) throw new Error('its journal is damaged');
     return { run: id } as RunResult;
   };
-  await assert.rejects(resumeDueRuns(parts, goOn), /its journal is damaged/);
+  const follow = (): Promise<never> => Promise.reject(new Error('nothing is left to follow'));
+  const work = { isHeld: async () => false, goOn, follow };
+  await assert.rejects(resumeDueRuns(parts, work), /its journal is damaged/);
   assert.deepEqual(tried, [2, 4, 6]);
 });
