@@ -79,7 +79,11 @@ try {
     const chosen =
       asked.length === 0 ? mutate : asked.filter((file) => mutate.includes(file.split(':')[0] ?? ''));
     if (chosen.length === 0) continue;
-    const found = await new Stryker({ mutate: [...chosen], testFiles: [...tests] }).runMutationTest();
+    const found = await new Stryker({
+      testRunner: 'in-process',
+      mutate: [...chosen],
+      testFiles: [...tests],
+    }).runMutationTest();
     results.push(...found);
     if (scoreOf(found).percent < leastNoticed) tooFew.push(line(name, scoreOf(found)));
   }
