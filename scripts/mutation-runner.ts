@@ -1,5 +1,6 @@
 import { registerHooks } from 'node:module';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import {
   INSTRUMENTER_CONSTANTS,
@@ -20,9 +21,10 @@ import {
 } from '@stryker-mutator/api/test-runner';
 
 /**
- * Runs the tests of pure code for Stryker in the process that asks, over and over: of each mutant only the tests
- * that enter it, which takes milliseconds. The runner of `node:test` runs once in a process, so what the tests
- * import from it is this module instead, which only collects them.
+ * Runs tests for Stryker in the process that asks, over and over: of each mutant only the tests that enter it, which
+ * takes milliseconds. The runner of `node:test` runs once in a process, so what the tests import from it is this
+ * module instead, which only collects them. For tests that live in memory and virtual time: whatever one of them
+ * leaves behind must not wake, and where one does not end, Stryker ends the process.
  */
 interface CollectedTest {
   readonly id: string;
@@ -60,7 +62,12 @@ async function load(files: readonly string[]): Promise<void> {
   }
 }
 
+/** What nobody caught: to `node:test`, a failure. */
+const strays: unknown[] = [];
+process.on('unhandledRejection', (error) => strays.push(error));
+
 async function outcome({ id, file, run }: CollectedTest): Promise<TestResult> {
+  strays.length = 0;
   const started = performance.now();
   const about = (): { readonly id: string; name: string; fileName: string; timeSpentMs: number } => ({
     id,
@@ -70,6 +77,8 @@ async function outcome({ id, file, run }: CollectedTest): Promise<TestResult> {
   });
   try {
     await run();
+    await setImmediate();
+    if (strays.length > 0) throw strays.pop();
     return { ...about(), status: TestStatus.Success };
   } catch (error) {
     return { ...about(), status: TestStatus.Failed, failureMessage: String(error) };
