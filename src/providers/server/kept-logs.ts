@@ -21,29 +21,42 @@ export async function coverSecrets(gateway: string, secretsIn: SecretsIn): Promi
   const before = await readJson(memory);
   const after: { [name: string]: { [K in keyof Covered]: number } } = {};
   for (const name of names) {
-    const file = join(folder, name);
-    const { ino, size, mtimeMs } = await lstat(file);
     const known = coveredOf(member(before, name));
-    const isSame = known?.ino === ino && known.until <= size;
-    // A log that was put aside is written as a whole, over the one before it.
-    const from = !isSame || (name.endsWith('.1') && known.mtimeMs !== mtimeMs) ? 0 : known.until;
-    const until = await cover(file, from, secretsIn);
-    after[name] = { ino, until, mtimeMs: (await lstat(file)).mtimeMs };
+    // A log that was put aside was written as a whole, and the one beside it begun anew.
+    const aside = await changedAt(join(folder, asideOf(name)));
+    const { size } = await lstat(join(folder, name));
+    const isSame = known !== undefined && known.aside === aside && known.until <= size;
+    const until = await cover(join(folder, name), isSame ? known.until : 0, secretsIn);
+    after[name] = { until, aside: 0 };
+  }
+  for (const name of names) {
+    // Covering it has changed it.
+    after[name] = { until: after[name]?.until ?? 0, aside: await changedAt(join(folder, asideOf(name))) };
   }
   if (JSON.stringify(after) !== JSON.stringify(before)) await writeJson(memory, after);
 }
 
-/** How far a file has been covered; by its inode, for a log that is full begins anew. */
+/** How far a file has been covered, and when what was put aside of the same log was last written. */
 interface Covered {
-  readonly ino: number;
   readonly until: number;
-  readonly mtimeMs: number;
+  readonly aside: number;
 }
 
 function coveredOf(value: Json | undefined): Covered | undefined {
-  const [ino, until, mtimeMs] = ['ino', 'until', 'mtimeMs'].map((key) => member(value, key));
-  if (typeof ino !== 'number' || typeof until !== 'number' || typeof mtimeMs !== 'number') return undefined;
-  return { ino, until, mtimeMs };
+  const [until, aside] = [member(value, 'until'), member(value, 'aside')];
+  return typeof until === 'number' && typeof aside === 'number' ? { until, aside } : undefined;
+}
+
+function asideOf(name: string): string {
+  return name.endsWith('.1') ? name : `${name}.1`;
+}
+
+/** 0 when it is not there. */
+async function changedAt(file: string): Promise<number> {
+  return await lstat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
 }
 
 /** Whole lines only: the rest of the last one is still to come. Returns up to where it was covered. */
