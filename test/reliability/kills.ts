@@ -127,7 +127,9 @@ class Point {
     const runs = lived.world.runs();
     thaw();
     const done = await ended;
-    const took = other.exit === 0 && lived.world.runs().every(({ status }) => status !== 'running');
+    // It need not have ended well: a run that was undone is as little the frozen one's any more.
+    const hasEnded = open !== undefined && lived.unended().length === 0;
+    const took = hasEnded || (other.exit === 0 && runs.every(({ status }) => status !== 'running'));
     if (!took) return;
     const now = await lived.look();
     if (!isDeepStrictEqual(now, seen))
@@ -186,8 +188,12 @@ class Point {
     const lived = this.#lived;
     const answers = async (): Promise<boolean> => (await lived.look()).web !== null;
     if (await answers()) return;
-    await lived.say(['serve', '--yes']);
-    if (!(await until(answers, 10_000))) throw new Error('nobody answers, though unship serve was asked');
+    const done = await lived.say(['serve', '--yes']);
+    if (await until(answers, 30_000)) return;
+    const runs = JSON.stringify(lived.world.runs().slice(-5));
+    throw new Error(
+      `nobody answers after unship serve: ${said(done)} ${runs} ${JSON.stringify(await lived.look())}`,
+    );
   }
 }
 

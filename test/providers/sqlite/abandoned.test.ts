@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { isUnshipError } from '../../../src/domain/errors.ts';
 import { contextOf, makeWorld } from './world.ts';
+
+const slugged =
+  (slug: string) =>
+  (error: unknown): boolean =>
+    isUnshipError(error) && error.slug === slug;
 
 test('what a killed run had begun to copy goes with the next backup: nobody goes on with it', async () => {
   await using world = await makeWorld();
@@ -13,4 +20,21 @@ test('what a killed run had begun to copy goes with the next backup: nobody goes
   const second = await world.port.backup(contextOf('second'), 'r3');
   const expected = [first, second].flatMap(({ id }) => [`${id}.db`, `${id}.json`]).sort();
   assert.deepEqual(readdirSync(backups).sort(), expected);
+});
+
+test('what is not applied yet is not called taken back while a frozen process may still commit it', async () => {
+  await using world = await makeWorld({}, 100);
+  world.application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
+  const commit = world.commit({
+    '1_add.sql': '-- migrate:up\nALTER TABLE t ADD n;\n-- migrate:down\nALTER TABLE t DROP n;\n',
+  });
+  const request = { release: 'r2', commit, versions: ['1'] } as const;
+  using frozen = new DatabaseSync(join(world.root, 'vault.db'));
+  frozen.exec('BEGIN IMMEDIATE; ALTER TABLE t ADD m');
+  const undo = contextOf('undo', { fence: 8 });
+  await assert.rejects(world.port.migrateDown(undo, request), slugged('database-locked'));
+  frozen.exec('COMMIT');
+  await world.port.migrateDown(undo, request);
+  const late = contextOf('late', { fence: 7 });
+  await assert.rejects(world.port.migrateUp(late, request), slugged('fenced-out'));
 });
