@@ -101,7 +101,7 @@ function standingOnScreen(stdout: string): ReadonlyMap<string, string> {
 /** Whatever is told last is how it stands. */
 function seenIn(observed: string): Pick<LastWords, 'web' | 'migrations' | 'offered'> {
   const web = [...observed.matchAll(/GET http:\/\/[\d.]+:(\d+)\/\S*: 200 from (r\d+)/g)].at(-1);
-  const schema = [...observed.matchAll(/(\d+) migrations applied, newest (\w+)/g)].at(-1);
+  const schema = [...observed.matchAll(/(\d+) migrations? applied, newest (\w+)/g)].at(-1);
   const offer = [...observed.matchAll(/offered: (?:[^;]*?linux ([^\s,;]+)|nothing)[^;]*;/g)].at(-1);
   return {
     web: web === undefined ? null : { release: web[2] ?? '', port: Number(web[1]) },
