@@ -578,8 +578,9 @@ describe('pausing', () => {
     const process = world.process();
     await process.run(rollbackPlan());
     const effects = [...world.effects];
+    const said = await process.store.journal(1);
     assert.deepEqual(await process.resume(1), { run: 1, status: 'done' });
-    assert.deepEqual(world.effects, effects);
+    assert.deepEqual([world.effects, await process.store.journal(1)], [effects, said]);
   });
 });
 
