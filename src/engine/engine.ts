@@ -306,7 +306,7 @@ export class Engine {
         step,
         handler,
         state,
-        this.#context(journal, session, step, stop),
+        { ...this.#context(journal, session, step, stop), hasEnded: hasEnded(state) },
         journal,
       );
       if (outcome.outcome === 'failed') return { ...(await end(journal, 'blocked')), error: outcome.error };
@@ -351,6 +351,11 @@ function isBehindHold(step: Step, journal: Journal): boolean {
       state.status !== 'undone'
     );
   });
+}
+
+/** It was tried once and failed, and whoever tried it has said so: of that attempt nothing is still to come. */
+function hasEnded({ status, attempt, error }: StepState): boolean {
+  return status === 'failed' && attempt === 1 && error?.slug !== 'step-timeout';
 }
 
 function isApplied(state: StepState | undefined): boolean {

@@ -96,7 +96,7 @@ describe('hostile surroundings', () => {
     assert.ok(refused.length < 2, both.map(said).join('\n'));
     for (const ended of refused) {
       const { slug } = JSON.parse(ended.stdout) as { readonly slug: string };
-      assert.match(slug, /^(busy|unfinished-run)$/);
+      assert.match(slug, /^(busy|unfinished-run|plan-stale)$/);
       requireTold(ended, 4, slug);
     }
     const runs = world.runs();

@@ -312,6 +312,34 @@ test('what could not be put down as begun was not begun: a release goes back eve
   assert.deepEqual(world.effects, []);
 });
 
+test('an undo is told whether anything of the step may still be to come', async () => {
+  using world = new World();
+  const told: unknown[] = [];
+  const release = (timeoutMs: number) =>
+    planOf('release', [
+      { surface: 'web', action: 'web.stage' },
+      { surface: 'web', action: 'web.start', after: ['web.stage'], timeoutMs },
+    ]);
+  for (const id of ['web.stage', 'web.start']) {
+    world.behaviours.set(id, async ({ hasEnded }, part) => {
+      if (part === 'undo') told.push([id, hasEnded]);
+      if (part === 'apply' && id === 'web.start') throw new Error('no');
+    });
+  }
+  assert.equal((await world.process().run(release(60_000))).status, 'undone');
+  world.behaviours.set('web.start', async ({ hasEnded, runtime }, part) => {
+    if (part === 'undo') told.push(['web.start', hasEnded]);
+    if (part === 'apply') await runtime.clock.sleep(3_600_000);
+  });
+  assert.equal((await world.process().run(release(1_000))).status, 'undone');
+  assert.deepEqual(told, [
+    ['web.start', true],
+    ['web.stage', false],
+    ['web.start', false],
+    ['web.stage', false],
+  ]);
+});
+
 describe('an effect that ends with its process', () => {
   const plan = planOf('rollback', [
     { surface: 'web', action: 'web.hold' },

@@ -65,7 +65,9 @@ function standingClaims({ standing }: LastWords, { after, versionOf }: Heard): C
     const is = seen.get(surface);
     const said = surface === 'web' && now.startsWith('r') ? versionOf(now) : now;
     if (is === undefined || said === undefined) return [];
-    return [said === is || said === 'unknown' ? null : `${surface} is said to be on ${now}, and it is ${is}`];
+    // Without a table of versions a stranger can't tell whether the database is empty.
+    const isUntold = said === 'unknown' || (said === 'empty' && is === 'unknown');
+    return [said === is || isUntold ? null : `${surface} is said to be on ${now}, and it is ${is}`];
   });
 }
 

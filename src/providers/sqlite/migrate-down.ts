@@ -110,7 +110,7 @@ export async function migrateDown(
     const ledgerNow = ledgerFor(core, database, wanted[0]?.format);
     const isOpen = ({ version }: Migration): boolean => ledgerNow.applied(database, known).includes(version);
     // Whoever is frozen in the middle of an up has yet to commit it: it is waited for, and comes too late after this.
-    if (!wanted.some(isOpen)) await fenceOff(context, core);
+    if (context.hasEnded !== true && !wanted.some(isOpen)) await fenceOff(context, core);
     const applied = ledgerNow.applied(database, known);
     const open = wanted.filter((migration) => applied.includes(migration.version));
     if (open.length === 0) return;
