@@ -112,12 +112,11 @@ test('which release is left follows from the newest run that moves between two',
     unfinishedOf([summary('maintenance', null, null), summary('rehearsal', 'r3', 'r4')]),
     undefined,
   );
-  const [release, rollback, undo] = [
-    summary('release', 'r2', 'r3'),
-    summary('rollback', 'r3', 'r2'),
-    summary('undo', 'r2', 'r3'),
-  ];
-  for (const run of [release, rollback, undo]) assert.deepEqual(unfinishedOf([run]), backing, run.kind);
+  assert.equal(unfinishedOf([summary('undo', 'r3', 'r3'), summary('release', null, 'r1')]), undefined);
+  assert.equal(unfinishedOf([summary('rehearsal', 'r2', 'r3')]), undefined);
+  const release = summary('release', 'r2', 'r3');
+  const undone = [summary('rollback', 'r3', 'r2'), summary('undo', 'r2', 'r3'), summary('undo', 'r3', 'r2')];
+  for (const run of [release, ...undone]) assert.deepEqual(unfinishedOf([run]), backing, run.kind);
   assert.deepEqual(unfinishedOf([summary('rollback', 'r2', 'r1'), release]), { leaving: 'r2', base: 'r1' });
   assert.equal(releaseToLeave(recorded, backing)?.id, 'r3');
   // The record says of itself what is to be left, or the history has moved on.

@@ -24,12 +24,17 @@ export interface Unfinished {
   readonly base: ReleaseId;
 }
 
-/** What the newest of the runs that move between releases says; undefined when none has stopped half-way. */
+/**
+ * What the newest of the runs that move between releases says; undefined when none has stopped half-way. Whichever way
+ * it went (an undo goes either), going back is to the older one.
+ */
 export function unfinishedOf(unended: readonly RunSummary[]): Unfinished | undefined {
   for (const { kind, from, to } of unended) {
-    if (from === null || to === null) continue;
-    if (kind === 'rollback') return { leaving: from, base: to };
-    if (kind === 'release' || kind === 'undo') return { leaving: to, base: from };
+    if (from === null || to === null || from === to) continue;
+    if (kind !== 'release' && kind !== 'rollback' && kind !== 'undo') continue;
+    return releaseNumber(from) > releaseNumber(to)
+      ? { leaving: from, base: to }
+      : { leaving: to, base: from };
   }
   return undefined;
 }
