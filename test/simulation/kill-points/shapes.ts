@@ -77,7 +77,9 @@ function isCancelAsked({ world }: Person): boolean {
 const cancelUnlessAsked =
   (kind: 'release' | 'rollback') =>
   async (person: Person): Promise<boolean> => {
-    const isOpen = person.open.some(({ summary }) => summary.kind === kind);
+    // The first of its kind; what took over from it is another's, and is gone on with.
+    const meant = person.world.disk.content.runs.find(({ summary }) => summary.kind === kind)?.summary.id;
+    const isOpen = person.open.some(({ summary }) => summary.id === meant);
     if (isCancelAsked(person) || !isOpen) return false;
     await person.cancel();
     return true;
