@@ -58,7 +58,10 @@ export const plantedBugs: readonly PlantedBug[] = [
         await journal.append({ ...note, status: 'undo-failed', error: errorRecord(error) });
         return { outcome: 'failed', error };
       }`,
-    replace: `if (delay === undefined) break;`,
+    replace: `if (delay === undefined) {
+        await journal.append({ ...note, status: 'undone' });
+        return { outcome: 'verified' };
+      }`,
   },
   {
     name: 'another key at every attempt',
