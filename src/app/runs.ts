@@ -242,8 +242,9 @@ export class Runs {
   /**
    * What an earlier holder has sent may still be on its way, and would change what this plan takes for granted.
    * A surface that can't be told must be one that can't be seen either: the plan that is made after this says so.
+   * `names` are the surfaces that matter; all of them unless said.
    */
-  async #fenceOff(session: Session): Promise<void> {
+  async #fenceOff(session: Session, names?: ReadonlySet<string>): Promise<void> {
     const { surfaces, runtime, policy } = this.#parts;
     using limit = timeLimit(runtime.clock, fenceWithinMs);
     const context: WorkContext = {
@@ -266,7 +267,8 @@ export class Runs {
         }
       }
     };
-    await Promise.all([...surfaces.values()].map(tell));
+    const told = [...surfaces.values()].filter(({ name }) => names?.has(name) ?? true);
+    await Promise.all(told.map(tell));
   }
 
   async #begin(
@@ -297,6 +299,8 @@ export class Runs {
       options,
     );
     try {
+      // Whoever drove it before may be frozen, with an order on its way that what comes now would not expect.
+      await this.#fenceOff(session, new Set(plan.steps.map(({ surface }) => surface)));
       const result = await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
       if (isDue && (await store.run(run.id))?.status === 'paused') {
         await store.append(session.fence, run.id, [{ type: 'run', status: run.status, note: 'stays due' }]);

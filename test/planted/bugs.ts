@@ -218,6 +218,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     shape: 'release-code',
   },
   {
+    name: 'whoever goes on with a run does not tell the surfaces',
+    file: runs,
+    find: `await this.#fenceOff(session, new Set(plan.steps.map(({ surface }) => surface)));`,
+    replace: ``,
+    shape: 'rollback-migrate-down',
+  },
+  {
     name: 'a release passes by a run that has not ended',
     file: runs,
     find: `if (blocking === undefined) return;`,

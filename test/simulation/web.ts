@@ -100,7 +100,9 @@ export function simulatedWeb(world: WebWorld, network: Network, process: Simulat
       // Whoever asks the live address while requests are held back gets no answer.
       const live = await look(context, 'live', () => (web.heldBy === null ? web.live : null));
       if (live === release) return { observed: `answered by ${release}` };
-      throw new UnshipError('wrong-release-live', { happened: `answered by ${live ?? 'nobody'}, not by ${release}` });
+      throw new UnshipError('wrong-release-live', {
+        happened: `answered by ${live ?? 'nobody'}, not by ${release}`,
+      });
     },
     inspect: async (context, { release }) =>
       await look(context, `inspect ${release}`, () => ({
