@@ -222,7 +222,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: runs,
     find: `await this.#fenceOff(session, new Set(plan.steps.map(({ surface }) => surface)));`,
     replace: ``,
-    shape: 'rollback-migrate-down',
   },
   {
     name: 'a release passes by a run that has not ended',
