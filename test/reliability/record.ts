@@ -24,14 +24,36 @@ export interface Result {
   readonly violations: readonly string[];
 }
 
-/** Rewrites the part's section in `bench/RELIABILITY.md`, and leaves the others as they are. */
-export function recordResult(result: Result, file: string = page): void {
+/**
+ * Rewrites the part's section in `bench/RELIABILITY.md`, and leaves the others as they are. With `adding`, what the
+ * section said so far of another range of seeds is counted in, for a form too long for one sitting.
+ */
+export function recordResult(
+  result: Result,
+  { file = page, adding = false }: { readonly file?: string; readonly adding?: boolean } = {},
+): void {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : beginning;
   const [head = beginning, ...sections] = text.split(/^(?=## )/m);
-  const others = sections.filter((section) => !section.startsWith(`## ${result.part}\n`));
-  const all = [...others.map((section) => section.trimEnd()), sectionOf(result)].sort();
+  const isOurs = (section: string): boolean => section.startsWith(`## ${result.part}\n`);
+  const others = sections.filter((section) => !isOurs(section));
+  const earlier = adding ? sections.find(isOurs) : undefined;
+  const whole = earlier === undefined ? result : together(result, earlier);
+  const all = [...others.map((section) => section.trimEnd()), sectionOf(whole)].sort();
   writeFileSync(`${file}.new`, `${[head.trimEnd(), ...all].join('\n\n')}\n`);
   renameSync(`${file}.new`, file);
+}
+
+function together(result: Result, earlier: string): Result {
+  const said = (name: string): string => new RegExp(`^- ${name}: (.*)$`, 'm').exec(earlier)?.[1] ?? '';
+  const before = (name: string): number => Number.parseInt(said(name).replaceAll(',', ''), 10) || 0;
+  return {
+    ...result,
+    seeds: [said('seeds'), result.seeds].join('; '),
+    counts: Object.fromEntries(
+      Object.entries(result.counts).map(([what, count]) => [what, count + before(what)]),
+    ),
+    durationMs: result.durationMs + before('duration') * 1000,
+  };
 }
 
 function sectionOf({ part, command, seeds, counts, durationMs, violations }: Result): string {
