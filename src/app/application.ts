@@ -222,10 +222,9 @@ export class RunningApplication implements Application {
 
   async resumeDue(options: RunOptions): Promise<readonly RunResult[]> {
     const { resumeDueRuns } = await load.dueRuns();
-    await (await load.upkeep()).keepUp(this.#parts, options);
     const { proveRestores } = await load.backupCare();
     try {
-      return await resumeDueRuns(this.#parts, this.#dueWork(options));
+      return await resumeDueRuns(this.#parts, options, this.#dueWork(options));
     } finally {
       await proveRestores(this.#parts, options);
     }

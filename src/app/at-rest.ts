@@ -1,6 +1,6 @@
 import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import type { Lease } from '../store/store.port.ts';
-import { busy } from './leases.ts';
+import { busy, counts } from './leases.ts';
 import type { Parts } from './parts.ts';
 
 /** What was made, from which moment's facts. */
@@ -49,7 +49,8 @@ async function fenceAtRest({ store }: Parts): Promise<number | null> {
 }
 
 /** Who is dead changes nothing any more. */
-function isSomebodyElse({ owner, isOwnerAlive, runtime }: Parts, holder: Lease): boolean {
-  if (holder.owner.host === owner.host && holder.owner.pid === owner.pid) return false;
-  return holder.expiresAt > runtime.clock.now() && isOwnerAlive(holder.owner) !== false;
+function isSomebodyElse(parts: Parts, holder: Lease): boolean {
+  const { host, pid } = parts.owner;
+  const isOurs = holder.owner.host === host && holder.owner.pid === pid;
+  return !isOurs && counts(parts, holder);
 }

@@ -22,13 +22,19 @@ export interface DueWork {
 }
 
 /**
- * Goes on with the runs that wait for nobody and that no process drives, the oldest first. One that can't go on, such
- * as one whose journal is damaged, does not stand in the way of the others; then throws its reason.
+ * Keeps up what serves, and goes on with the runs that wait for nobody and that no process drives, the oldest first.
+ * What can't go on, such as a run whose journal is damaged, does not stand in the way of the others; then throws its
+ * reason.
  */
-export async function resumeDueRuns(parts: Parts, work: DueWork): Promise<readonly RunResult[]> {
+export async function resumeDueRuns(
+  parts: Parts,
+  options: RunOptions,
+  work: DueWork,
+): Promise<readonly RunResult[]> {
   const { store } = parts;
   const results: RunResult[] = [];
   const failures: unknown[] = [];
+  await keepUp(parts, options).catch((error: unknown) => failures.push(error));
   for (const run of (await store.runs(50)).toReversed()) {
     if (!['running', 'waiting', 'undoing'].includes(run.status)) continue;
     if (await work.isHeld(await store.lease())) continue;
@@ -49,8 +55,7 @@ export async function runAgent(parts: Parts, options: RunOptions, work: DueWork)
   const tell = (error: unknown): void => options.onEvent({ type: 'note', run: null, text: messageOf(error) });
   let proving: Promise<void> | undefined;
   while (!options.signal.aborted) {
-    await keepUp(parts, options).catch(tell);
-    await resumeDueRuns(parts, work).catch(tell);
+    await resumeDueRuns(parts, options, work).catch(tell);
     // Beside it: a run that nobody drives does not wait for a test restore.
     proving ??= proveRestores(parts, options)
       .catch(tell)

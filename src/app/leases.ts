@@ -38,10 +38,7 @@ export class Leases {
 
   /** Whether somebody drives runs here now, as far as can be told from here. */
   async isHeld(holder: Lease | undefined, options: RunOptions): Promise<boolean> {
-    const { runtime, isOwnerAlive } = this.#parts;
-    if (holder === undefined || holder.expiresAt <= runtime.clock.now()) return false;
-    if (isOwnerAlive(holder.owner) === false) return false;
-    return !(await this.#isSilent(holder, options));
+    return holder !== undefined && counts(this.#parts, holder) && !(await this.#isSilent(holder, options));
   }
 
   async #ask(within: Store, mode: LeaseMode, plan: Plan | null): Promise<SessionAnswer> {
@@ -72,6 +69,11 @@ export class Leases {
     if (answer.granted) return answer.session;
     throw busy(this.#parts, answer.holder);
   }
+}
+
+/** It has not run out, and its holder is not known to be dead. */
+export function counts({ runtime, isOwnerAlive }: Parts, { owner, expiresAt }: Lease): boolean {
+  return expiresAt > runtime.clock.now() && isOwnerAlive(owner) !== false;
 }
 
 /** Who is at work, since when, and what to do about it. */

@@ -215,8 +215,11 @@ export function recordAborted(store: Store): ActionHandler {
       return null;
     },
     verify: async (_context, input) => {
-      const release = await known(store, new Input(input).release('release'));
-      return { observed: `${release.id} is recorded as ${release.deployment}` };
+      const { id, deployment } = await known(store, new Input(input).release('release'));
+      if (deployment === 'rolled-back') return { observed: `${id} is recorded as taken back` };
+      throw new UnshipError('internal', {
+        happened: `${id} is recorded as ${deployment}, not as taken back`,
+      });
     },
     undo: async (context, input) => await record(context.fence, input, 'pending'),
   };

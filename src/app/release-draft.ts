@@ -98,7 +98,7 @@ export async function requireStillSo(
     canonicalJson(surfaces as unknown as Json) === canonicalJson(release.surfaces as unknown as Json);
   if (isSame && (await store.nextReleaseId()) === id) return;
   throw new UnshipError('plan-stale', {
-    happened: `another run has changed what ${id} was to be made from`,
+    happened: `what ${id} was to be made from has changed since, by another run or by hand`,
     done: 'nothing',
     next: 'repeat it: it is drafted anew',
   });

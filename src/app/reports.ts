@@ -7,6 +7,7 @@ import { isReleaseId, liveRelease, type Release } from '../domain/release.ts';
 import type { BackupReport, MigrationReport, ShowReport, StatusReport, WayBack } from '../domain/report.ts';
 import { endedStatuses, foldRun, type RunSummary } from '../domain/run.ts';
 import { type DamagedJournal, damagedJournals } from './damaged-journals.ts';
+import { counts } from './leases.ts';
 import { look, observe } from './observe.ts';
 import type { Parts } from './parts.ts';
 import { type MakePlan, type WayBackNow, wayBackNow } from './way-back.ts';
@@ -38,7 +39,7 @@ function liveSince(live: Release, runs: readonly RunSummary[]): number {
 }
 
 export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<StatusReport> {
-  const { store, request, runtime, isOwnerAlive } = parts;
+  const { store, request } = parts;
   const [{ live, facts, failures }, runs, lease, history] = [
     await look(parts),
     await store.runs(20),
@@ -47,8 +48,7 @@ export async function statusReport(parts: Parts, makePlan: MakePlan): Promise<St
   ];
   const way = live === undefined ? null : await wayBackNow(parts, makePlan);
   const wayBack = wayBackOf(way);
-  const held =
-    lease !== undefined && lease.expiresAt > runtime.clock.now() && isOwnerAlive(lease.owner) !== false;
+  const held = lease !== undefined && counts(parts, lease);
   const unended = runs.filter((run) => !endedStatuses.has(run.status));
   const damaged = await damagedJournals(store, runs);
   const current = currentRelease(history);

@@ -59,16 +59,12 @@ export function judgeResult(world: World, { run, status, kind, to, from }: RunRe
   const said = status === 'done' ? to : status === 'undone' ? from : null;
   if (said === null || kind === 'rehearsal') return [];
   // What is taken back may never have come out; where nothing live was to move, all is as it was found.
-  const { runs } = world.disk.content;
-  const steps = runs[run - 1]?.parsed().steps ?? [];
+  const steps = world.disk.content.runs[run - 1]?.parsed().steps ?? [];
   if (
     status === 'undone' &&
     steps.every(({ action }) => action.startsWith('unship.') || action === 'web.resume')
   )
     return [];
-  // It began amid what another run had half done, and that is where its undo leads back to.
-  const isAmid = runs.slice(0, run - 1).some(({ summary }) => summary.status === 'superseded');
-  if (status === 'undone' && kind === 'rollback' && isAmid) return [];
   const release = recorded(world, said);
   if (release === undefined) return [`${status}, and there is no ${said}`];
   const found = [...differences(world, release), ...isIncomplete(world, kind, status, release)];
