@@ -102,7 +102,7 @@ async function sample(folder: string, runs: number): Promise<Samples> {
   for (let at = 0; at < runs; at += 1) {
     const plan = examplePlan();
     const { run } = await store.createRun(fence, plan, Date.now(), 'bench');
-    const written = new Journal(store, fence, run, plan, await store.journal(run), () => undefined);
+    const written = new Journal(store, { fence }, run, plan, await store.journal(run), () => undefined);
     for (const step of plan.steps) {
       await sampleStep(samples, written, step);
       // In turn, so that a slow moment of the disk falls on all alike.

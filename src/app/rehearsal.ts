@@ -20,6 +20,7 @@ import { Input } from '../surfaces/input.ts';
 import type { ActionHandler, Query, Surface, WorkContext } from '../surfaces/surface.port.ts';
 import { webSurface } from '../surfaces/web/actions.ts';
 import type { WebPort } from '../surfaces/web/web.port.ts';
+import { fenceOff } from './fence-off.ts';
 import { observe } from './observe.ts';
 import { wouldOpenLive } from './own-database.ts';
 import type { Parts, Ports } from './parts.ts';
@@ -279,6 +280,7 @@ async function runOnCopy(
     store: copy.store,
     runtime: parts.runtime,
     handler: (step, run) => copyHandler(copy, step, run, () => parts.runtime.clock.now()),
+    fenceOff: async (_plan, fence) => await fenceOff({ ...parts, surfaces: copy.surfaces }, fence),
   });
   const consent = maximumRowsLost === 0 ? null : { rowsLost: maximumRowsLost, by: 'rehearsal' };
   const begun = await engine.begin(copy.store, session.fence, plan, consent);

@@ -1,18 +1,16 @@
 import type { ExecuteOptions, RunOptions } from '../domain/application.ts';
-import { isUnshipError, UnshipError } from '../domain/errors.ts';
+import { UnshipError } from '../domain/errors.ts';
 import type { Json } from '../domain/json.ts';
 import type { Plan } from '../domain/plan.ts';
 import { shortHash } from '../domain/plan.ts';
 import type { Release } from '../domain/release.ts';
 import type { RunResult } from '../domain/report.ts';
 import { endedStatuses, foldRun, isPastNoReturn, type RunSummary } from '../domain/run.ts';
-import type { Runtime } from '../domain/runtime.ts';
 import { assertRegressionAccepted, regressionOf, securityFixesLost } from '../domain/security-fix.ts';
-import { timeLimit } from '../domain/time-limit.ts';
 import { type BegunRun, type DriveOptions, Engine, type RunOutcome } from '../engine/engine.ts';
 import type { Session } from '../engine/session.ts';
 import type { Lease, LeaseMode, Store } from '../store/store.port.ts';
-import type { Surface, WorkContext } from '../surfaces/surface.port.ts';
+import { fenceOff } from './fence-off.ts';
 import { Leases } from './leases.ts';
 import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
@@ -21,11 +19,6 @@ import { runResult } from './run-result.ts';
 
 /** How far a plan may lie back and still be run without looking again, in ms, if no run came between. */
 const freshForMs = 3000;
-
-/** Longest time for telling all surfaces that an earlier holder's work counts no more, in ms. */
-const fenceWithinMs = 15_000;
-/** Waits between attempts at it, in ms. */
-const fenceDelays: readonly number[] = [300, 1500];
 
 /** A plan with the means to make it again: at run time the world is looked at once more. */
 export interface MadePlan {
@@ -51,22 +44,8 @@ function withReason(plan: Plan, reason: string | undefined): Plan {
   return { ...plan, reason, steps };
 }
 
-/** Most likely a process that was superseded hangs with a lock in its hands, which nobody can take from it. */
-function untold({ name }: Surface): UnshipError {
-  return new UnshipError('step-timeout', {
-    happened: `${name} could not be told within ${fenceWithinMs / 1000} s that the work of an earlier process counts no more: something holds it`,
-    done: 'nothing',
-    next: 'end the process that hangs (unship status names who held the environment last), then repeat',
-  });
-}
-
-async function isVisible(surface: Surface, runtime: Runtime): Promise<boolean> {
-  using limit = timeLimit(runtime.clock, fenceWithinMs);
-  const query = { releases: [], countRisk: false };
-  return await surface.observe({ runtime, signal: limit.signal }, query).then(
-    () => true,
-    () => false,
-  );
+function surfacesOf({ steps }: Plan): ReadonlySet<string> {
+  return new Set(steps.map(({ surface }) => surface));
 }
 
 /** Starts, resumes and ends runs under the lease of this environment. */
@@ -86,6 +65,7 @@ export class Runs {
           ? ownHandler(parts, step, run)
           : parts.surfaces.get(step.surface)?.actions[step.action],
       undone: async (plan, fence) => await this.#forgetPending(plan, fence),
+      fenceOff: async (plan, fence) => await fenceOff(parts, fence, surfacesOf(plan)),
     });
   }
 
@@ -224,7 +204,7 @@ export class Runs {
     const { store } = this.#parts;
     try {
       await this.#refuseBesideUnended(made.plan);
-      await this.#fenceOff(session);
+      await fenceOff(this.#parts, session.fence);
       const plan = await this.#remade(made);
       const consent = await this.#consent(made, plan, options);
       // Both or neither: a release that was ended with nothing in its place would be taken back by nobody.
@@ -237,38 +217,6 @@ export class Runs {
       await session.close();
       throw error;
     }
-  }
-
-  /**
-   * What an earlier holder has sent may still be on its way, and would change what this plan takes for granted.
-   * A surface that can't be told must be one that can't be seen either: the plan that is made after this says so.
-   * `names` are the surfaces that matter; all of them unless said.
-   */
-  async #fenceOff(session: Session, names?: ReadonlySet<string>): Promise<void> {
-    const { surfaces, runtime, policy } = this.#parts;
-    using limit = timeLimit(runtime.clock, fenceWithinMs);
-    const context: WorkContext = {
-      runtime,
-      signal: limit.signal,
-      idempotencyKey: `${policy.application}/${policy.environment}/fence/${session.fence}`,
-      fence: session.fence,
-      maximumRowsLost: 0,
-      progress: () => {},
-    };
-    const tell = async (surface: Surface): Promise<void> => {
-      for (const delay of [...fenceDelays, undefined]) {
-        try {
-          return await surface.raiseFence(context);
-        } catch (error) {
-          if (isUnshipError(error) && error.slug === 'fenced-out') throw error;
-          if (limit.signal.aborted) throw untold(surface);
-          if (delay !== undefined) await runtime.clock.sleep(delay, limit.signal);
-          else if (await isVisible(surface, runtime)) throw error;
-        }
-      }
-    };
-    const told = [...surfaces.values()].filter(({ name }) => names?.has(name) ?? true);
-    await Promise.all(told.map(tell));
   }
 
   async #begin(
@@ -300,7 +248,7 @@ export class Runs {
     );
     try {
       // Whoever drove it before may be frozen, with an order on its way that what comes now would not expect.
-      await this.#fenceOff(session, new Set(plan.steps.map(({ surface }) => surface)));
+      await fenceOff(this.#parts, session.fence, surfacesOf(plan));
       const result = await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));
       if (isDue && (await store.run(run.id))?.status === 'paused') {
         await store.append(session.fence, run.id, [{ type: 'run', status: run.status, note: 'stays due' }]);

@@ -1,4 +1,4 @@
-import { isUnshipError, UnshipError } from '../domain/errors.ts';
+import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 import { ancestorsOf, type Plan, type Step, topologicalOrder } from '../domain/plan.ts';
 import { actionEntry } from '../domain/planner/actions.ts';
 import type { Release } from '../domain/release.ts';
@@ -35,6 +35,8 @@ export interface EngineParts {
   handler(step: Step, run: number): ActionHandler | undefined;
   /** Everything of a run has been taken back; called before that is journaled, so perhaps more than once. */
   undone?(plan: Plan, fence: number): Promise<void>;
+  /** Tells the surfaces of a plan that what was sent under a lower fence than this counts no more. */
+  fenceOff(plan: Plan, fence: number): Promise<void>;
 }
 
 /** A run that is recorded, with all that its journal says so far. */
@@ -122,7 +124,7 @@ export class Engine {
       await journal.append({ type: 'run', status: undoing ? 'undoing' : 'running', note: 'resumed' });
       if (undoing) {
         await this.#reopenUndone(journal);
-        return await this.#undoAll(journal, session, options, undefined);
+        return await this.#undoAll(journal, session, options);
       }
       // A cancellation that came while nobody drove the run counts before anything new starts.
       return await this.#drive(journal, session, options, await this.#isCancelled(journal));
@@ -131,7 +133,7 @@ export class Engine {
 
   #journal({ run, plan, entries }: BegunRun, session: Session, options: DriveOptions): Journal {
     const { store } = this.#parts;
-    return new Journal(store, session.fence, run, plan, entries, (event) => options.onEvent(event));
+    return new Journal(store, session, run, plan, entries, (event) => options.onEvent(event));
   }
 
   async #reopenFailed(journal: Journal): Promise<void> {
@@ -229,7 +231,7 @@ export class Engine {
     if (session.lost.aborted) return { run: journal.run, status: 'superseded' };
     if (cancelled.signal.aborted) {
       const error = new UnshipError('cancelled', { happened: `run ${journal.run} was cancelled` });
-      return await this.#undoAll(journal, session, options, error);
+      return await this.#undoOwn(journal, session, options, error);
     }
     if (failure !== undefined) return await this.#fail(journal, session, options, failure);
     const finished = journal.plan.steps.every((step) => isSettled(step, stepState(journal.state, step.id)));
@@ -276,7 +278,7 @@ export class Engine {
   ): Promise<RunOutcome> {
     const { step, error } = failure;
     if (step.onFailure === 'undo' && !isPastNoReturn(journal.plan, journal.state)) {
-      return await this.#undoAll(journal, session, options, error);
+      return await this.#undoOwn(journal, session, options, error);
     }
     if (step.onFailure === 'stop') return { ...(await end(journal, 'failed')), error };
     // A refusal before anything live was touched leaves nothing to go on with: it is the answer.
@@ -287,37 +289,54 @@ export class Engine {
     return { ...(await end(journal, status)), error };
   }
 
-  /** Reverse order of the graph, one at a time: what was done last goes first. */
-  async #undoAll(
+  /** Undoes what this process has begun: what it gave up may still be on its way, and must not come after. */
+  async #undoOwn(
     journal: Journal,
     session: Session,
     options: DriveOptions,
     error: unknown,
   ): Promise<RunOutcome> {
-    const why = error === undefined ? {} : { error };
-    if (journal.state.status !== 'undoing') await journal.append({ type: 'run', status: 'undoing' });
+    await journal.append({ type: 'run', status: 'undoing' });
+    if (journal.plan.steps.some((step) => mayStillCome(stepState(journal.state, step.id)))) {
+      try {
+        await this.#fenceOff(journal, session);
+      } catch (failed) {
+        if (isFencedOut(failed)) throw failed;
+        // It stays one that goes back, and is due: nobody may go forward from here.
+        await journal.append({ type: 'note', text: messageOf(failed) });
+        return { run: journal.run, status: 'blocked', error: failed };
+      }
+    }
+    return { error, ...(await this.#undoAll(journal, session, options)) };
+  }
+
+  async #fenceOff(journal: Journal, session: Session): Promise<void> {
+    await session.raiseFence();
+    await this.#parts.fenceOff(journal.plan, session.fence);
+  }
+
+  /** Reverse order of the graph, one at a time: what was done last goes first. */
+  async #undoAll(journal: Journal, session: Session, options: DriveOptions): Promise<RunOutcome> {
     const stop = AbortSignal.any([options.signal, session.lost]);
     for (const step of [...topologicalOrder(journal.plan.steps)].reverse()) {
       if (stop.aborted) break;
       const state = stepState(journal.state, step.id);
       if (!wasTried(state) || state.status === 'undone') continue;
       const handler = this.#handler(step, journal.run);
-      const outcome = await undoStep(
-        step,
-        handler,
-        state,
-        { ...this.#context(journal, session, step, stop), hasEnded: hasEnded(state) },
-        journal,
-      );
+      const context = this.#context(journal, session, step, stop);
+      const outcome = await undoStep(step, handler, state, context, journal, async () => {
+        await this.#fenceOff(journal, session);
+        return session.fence;
+      });
       if (outcome.outcome === 'failed') return { ...(await end(journal, 'blocked')), error: outcome.error };
     }
-    if (session.lost.aborted) return { run: journal.run, status: 'superseded', ...why };
+    if (session.lost.aborted) return { run: journal.run, status: 'superseded' };
     if (stop.aborted) {
       await journal.append({ type: 'note', text: 'paused while undoing' });
-      return { run: journal.run, status: 'paused', ...why };
+      return { run: journal.run, status: 'paused' };
     }
     await this.#parts.undone?.(journal.plan, session.fence);
-    return { ...(await end(journal, 'undone')), ...why };
+    return await end(journal, 'undone');
   }
 }
 
@@ -353,9 +372,11 @@ function isBehindHold(step: Step, journal: Journal): boolean {
   });
 }
 
-/** It was tried once and failed, and whoever tried it has said so: of that attempt nothing is still to come. */
-function hasEnded({ status, attempt, error }: StepState): boolean {
-  return status === 'failed' && attempt === 1 && error?.slug !== 'step-timeout';
+/** An attempt at it was given up before it had an answer: its order may still be on its way. */
+function mayStillCome(state: StepState): boolean {
+  if (!wasTried(state)) return false;
+  const hasEnded = isApplied(state) || (state.status === 'failed' && state.error?.slug !== 'step-timeout');
+  return !hasEnded || state.attempt > 1;
 }
 
 function isApplied(state: StepState | undefined): boolean {

@@ -1,6 +1,7 @@
 import type { Plan } from '../domain/plan.ts';
 import { foldOnto, foldRun, type JournalEntry, type NewJournalEntry, type RunState } from '../domain/run.ts';
 import type { Store } from '../store/store.port.ts';
+import type { Session } from './session.ts';
 
 /** What a watching reporter is told: everything that is journaled, and how far a step is. */
 export type EngineEvent =
@@ -19,7 +20,7 @@ export class Journal {
   readonly run: number;
   readonly plan: Plan;
   readonly #store: Store;
-  readonly #fence: number;
+  readonly #session: Pick<Session, 'fence'>;
   readonly #tell: (event: EngineEvent) => void;
   /** Rows a person agreed to lose in this run. */
   readonly maximumRowsLost: number;
@@ -36,14 +37,14 @@ export class Journal {
 
   constructor(
     store: Store,
-    fence: number,
+    session: Pick<Session, 'fence'>,
     run: number,
     plan: Plan,
     entries: readonly JournalEntry[],
     tell: (event: EngineEvent) => void,
   ) {
     this.#store = store;
-    this.#fence = fence;
+    this.#session = session;
     this.run = run;
     this.plan = plan;
     // Consent is given before anything is done, with the run itself.
@@ -103,7 +104,7 @@ export class Journal {
       this.#queue = [];
       try {
         const appended = await this.#store.append(
-          this.#fence,
+          this.#session.fence,
           this.run,
           batch.map(({ entry }) => entry),
         );

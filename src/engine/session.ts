@@ -26,18 +26,20 @@ export interface SessionRequest {
  * as another holder is seen, and every write with the old fence is refused from then on.
  */
 export class Session {
-  readonly fence: number;
+  #fence: number;
   readonly #store: Store;
   readonly #runtime: Runtime;
   readonly #lost = new AbortController();
   readonly #ended = new AbortController();
   #run: number | null = null;
   #kind: PlanKind | null;
+  /** One at a time: a sign of life under a fence that is just being raised would look like another holder's. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(store: Store, runtime: Runtime, lease: Lease) {
     this.#store = store;
     this.#runtime = runtime;
-    this.fence = lease.fence;
+    this.#fence = lease.fence;
     this.#kind = lease.kind;
   }
 
@@ -60,6 +62,21 @@ export class Session {
     if (!answer.granted) return answer;
     const session = new Session(store, runtime, answer.lease);
     return { granted: true, session, superseded: answer.superseded };
+  }
+
+  /** What it is now: it is asked for whenever something is sent or written. */
+  get fence(): number {
+    return this.#fence;
+  }
+
+  /**
+   * Takes a higher fence. What was sent under the old one, and may still be on its way, counts from now on as an
+   * earlier holder's. Throws `fenced-out` when the lease is no longer ours.
+   */
+  async raiseFence(): Promise<void> {
+    await this.#inTurn(async () => {
+      this.#fence = await this.#store.raiseFence(this.#fence);
+    });
   }
 
   /** Gives signs of life until it is closed or lost. */
@@ -86,13 +103,22 @@ export class Session {
 
   async close(): Promise<void> {
     this.#ended.abort('ended');
-    if (!this.#lost.signal.aborted) await this.#store.releaseLease(this.fence);
+    if (this.#lost.signal.aborted) return;
+    await this.#inTurn(async () => await this.#store.releaseLease(this.#fence));
   }
 
   async #renew(): Promise<void> {
-    const expiresAt = this.#runtime.clock.now() + leaseTtlMs;
-    const ours = await this.#store.renewLease(this.fence, this.#run, this.#kind, expiresAt);
-    if (!ours) this.#lost.abort();
+    await this.#inTurn(async () => {
+      const expiresAt = this.#runtime.clock.now() + leaseTtlMs;
+      const ours = await this.#store.renewLease(this.#fence, this.#run, this.#kind, expiresAt);
+      if (!ours) this.#lost.abort();
+    });
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    await mine;
   }
 
   async #beat(): Promise<void> {

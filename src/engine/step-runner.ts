@@ -139,23 +139,32 @@ async function limited<T>(
 
 const undoDelays: readonly number[] = [300, 1500, 4000];
 
-/** Takes one step back; the handler looks at the world first, for the step may never have had its effect. */
+/**
+ * Takes one step back; the handler looks at the world first, for the step may never have had its effect. An attempt
+ * that was given up must not come after the next one: `fenceOff` sees to that, and returns the fence from then on.
+ */
 export async function undoStep(
   step: Step,
   handler: ActionHandler,
   state: StepState,
-  context: WorkContext,
+  given: WorkContext,
   journal: Journal,
+  fenceOff: () => Promise<number>,
 ): Promise<StepOutcome> {
   const undo = handler.undo?.bind(handler);
   if (undo === undefined) return { outcome: 'verified' };
   const note = { type: 'step', step: step.id, attempt: state.attempt } as const;
+  let context = given;
+  let isGivenUp = false;
   for (let tries = 0; ; tries += 1) {
     await journal.append({ ...note, status: 'undoing' });
     try {
+      if (isGivenUp) context = { ...context, fence: await fenceOff() };
+      isGivenUp = false;
       await limited(step, context, (signal) => undo({ ...context, signal }, step.input, state.output));
     } catch (error) {
       if (context.signal.aborted) return { outcome: 'interrupted' };
+      isGivenUp ||= isUnshipError(error) && error.slug === 'step-timeout';
       const delay = undoDelays[tries];
       if (delay === undefined) {
         await journal.append({ ...note, status: 'undo-failed', error: errorRecord(error) });

@@ -99,7 +99,7 @@ export class Gateway {
       case 'resume':
         return this.#resume(request);
       case 'fence':
-        return this.#outrank(request.fence);
+        return this.#outrank(request.fence, request.ownerPid);
       case 'weights':
         return this.#weigh(request);
       case 'stop':
@@ -234,11 +234,15 @@ export class Gateway {
     this.#follow();
   }
 
-  /** From now on who has a lower fence changes nothing; whoever began a hold can't end it any more either. */
-  async #outrank(fence: number): Promise<void> {
+  /**
+   * From now on who has a lower fence changes nothing; whoever began a hold can't end it any more either, unless that
+   * was `ownerPid`, who goes on under a higher fence.
+   */
+  async #outrank(fence: number, ownerPid?: number): Promise<void> {
     await this.#state.update((state) => {
       const next = fenced(state, fence);
-      return next === state || next.hold === null ? next : { ...next, hold: leftBehind(next.hold) };
+      if (next === state || next.hold === null || next.hold.ownerPid === ownerPid) return next;
+      return { ...next, hold: leftBehind(next.hold) };
     });
   }
 

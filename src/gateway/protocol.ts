@@ -56,7 +56,8 @@ export type GatewayRequest =
     }
   | { readonly command: 'resume'; readonly fence: number }
   /** Changes nothing but what is refused from now on. */
-  | { readonly command: 'fence'; readonly fence: number }
+  /** A hold of `ownerPid` stays as it is. */
+  | { readonly command: 'fence'; readonly fence: number; readonly ownerPid?: number }
   | {
       readonly command: 'weights';
       readonly fence: number;

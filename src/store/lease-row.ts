@@ -56,6 +56,15 @@ export async function giveLease(
   return lease;
 }
 
+/** Throws `fenced-out` when it was given back. */
+export function assertHeld({ owner, fence }: Selectable<Tables['lease']>): void {
+  if (owner !== null) return;
+  throw new UnshipError('fenced-out', {
+    happened: `lease ${fence} was given back`,
+    done: 'nothing more; whoever takes the next one decides',
+  });
+}
+
 /** Throws `fenced-out` when a newer lease than this has been given. */
 export async function assertFence(db: Database, fence: number): Promise<void> {
   const row = await db.selectFrom('lease').select('fence').where('id', '=', 1).executeTakeFirstOrThrow();

@@ -8,7 +8,7 @@ import type { Runtime } from '../domain/runtime.ts';
 import { incidentBy, insertIncident, readIncident } from './incident-rows.ts';
 import { corrupt, insertEntries, readChain, rootOf } from './journal-chain.ts';
 import { type Keeping, masked, plainKeeping } from './keeping.ts';
-import { assertFence, giveLease, leaseRow, mayTake, readLease } from './lease-row.ts';
+import { assertFence, assertHeld, giveLease, leaseRow, mayTake, readLease } from './lease-row.ts';
 import {
   putQuarantine,
   putRelease,
@@ -269,6 +269,18 @@ export class SqlStore implements Store {
         .where('owner', 'is not', null)
         .executeTakeFirst();
       return Number(result.numUpdatedRows) > 0;
+    });
+  }
+
+  async raiseFence(fence: number): Promise<number> {
+    return await this.#write('raise-fence', fence, async (db) => {
+      assertHeld(await leaseRow(db));
+      await db
+        .updateTable('lease')
+        .set({ fence: fence + 1 })
+        .where('id', '=', 1)
+        .execute();
+      return fence + 1;
     });
   }
 

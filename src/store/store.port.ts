@@ -131,6 +131,11 @@ export interface Store {
     kind: Plan['kind'] | null,
     expiresAt: number,
   ): Promise<boolean>;
+  /**
+   * Gives the next fence to whoever holds the lease under `fence`, and returns it: what was done under the old one is
+   * refused from now on. Throws `fenced-out`, also when the lease was given back.
+   */
+  raiseFence(fence: number): Promise<number>;
   releaseLease(fence: number): Promise<void>;
   /** Fence of the last lease given, held or not; 0 when none ever was. */
   lastFence(): Promise<number>;

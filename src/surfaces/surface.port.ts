@@ -24,11 +24,6 @@ export interface WorkContext extends LookContext {
    * would be lost: the step throws `loss-exceeds-consent` and changes nothing.
    */
   readonly maximumRowsLost: number;
-  /**
-   * Set where an undo is of a step that was tried once, and that ended, failed, in its own process: nothing of it is
-   * still to come, and nobody need be waited for.
-   */
-  readonly hasEnded?: boolean;
   /** Tells a watching person how far it is. Costs nothing when nobody watches. */
   progress(text: string): void;
 }

@@ -52,6 +52,26 @@ export function leaseContract(name: string, make: () => Promise<StoreHarness>): 
       assert.deepEqual(fences, [1, 2, 3, 4]);
     });
 
+    test('whoever holds it may take the next fence, and nobody else', async () => {
+      await using harness = await make();
+      const [store, other] = [await harness.open(), await harness.open()];
+      const held = await lease(store, harness, { kind: 'rollback' });
+      assert.equal(await store.raiseFence(held.fence), held.fence + 1);
+      assert.deepEqual(await other.lease(), { ...held, fence: held.fence + 1 });
+      assert.equal(await other.lastFence(), held.fence + 1);
+      await assert.rejects(store.raiseFence(held.fence), slugged('fenced-out'));
+      await assert.rejects(store.saveRelease(held.fence, contractRelease(1)), slugged('fenced-out'));
+      await store.saveRelease(held.fence + 1, contractRelease(1));
+      assert.equal(await store.renewLease(held.fence, null, null, 1), false);
+      await store.releaseLease(held.fence);
+      assert.equal((await other.lease())?.fence, held.fence + 1, 'an old fence gives nothing back');
+      await store.releaseLease(held.fence + 1);
+      await assert.rejects(store.raiseFence(held.fence + 1), slugged('fenced-out'));
+      const next = await lease(other, harness, { owner: ben });
+      assert.equal(next.fence, held.fence + 2);
+      await assert.rejects(store.raiseFence(held.fence + 1), slugged('fenced-out'));
+    });
+
     test('an expired lease is free, and so is that of a dead process on the same host', async () => {
       await using harness = await make();
       const store = await harness.open();

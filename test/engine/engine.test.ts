@@ -312,32 +312,106 @@ test('what could not be put down as begun was not begun: a release goes back eve
   assert.deepEqual(world.effects, []);
 });
 
-test('an undo is told whether anything of the step may still be to come', async () => {
-  using world = new World();
-  const told: unknown[] = [];
-  const release = (timeoutMs: number) =>
+describe('what a run has given up, and may still come', () => {
+  const planFor = (timeoutMs: number) =>
     planOf('release', [
       { surface: 'web', action: 'web.stage' },
       { surface: 'web', action: 'web.start', after: ['web.stage'], timeoutMs },
     ]);
-  for (const id of ['web.stage', 'web.start']) {
-    world.behaviours.set(id, async ({ hasEnded }, part) => {
-      if (part === 'undo') told.push([id, hasEnded]);
-      if (part === 'apply' && id === 'web.start') throw new Error('no');
-    });
+  const never = async (): Promise<void> => await new Promise(() => {});
+
+  /** Fences of the orders and of what the surfaces were told, in their order. */
+  function listen(world: World, start: () => Promise<void>): readonly string[] {
+    const sent: string[] = [];
+    world.fenceOff = async (fence) => void sent.push(`below ${fence} is over`);
+    for (const id of ['web.stage', 'web.start']) {
+      world.behaviours.set(id, async ({ fence }, part) => {
+        if (part === 'apply' || part === 'undo') sent.push(`${part} ${id} ${fence}`);
+        if (part === 'apply' && id === 'web.start') await start();
+      });
+    }
+    return sent;
   }
-  assert.equal((await world.process().run(release(60_000))).status, 'undone');
-  world.behaviours.set('web.start', async ({ hasEnded, runtime }, part) => {
-    if (part === 'undo') told.push(['web.start', hasEnded]);
-    if (part === 'apply') await runtime.clock.sleep(3_600_000);
+
+  test('is refused from before the first undo on: its time was over', async () => {
+    using world = new World();
+    const sent = listen(world, never);
+    const process = world.process();
+    const outcome = await process.run(planFor(1_000));
+    assert.equal(outcome.status, 'undone');
+    assert.equal((outcome.error as UnshipError).slug, 'step-timeout');
+    const own = ['apply web.stage 1', 'apply web.start 1', 'below 2 is over'];
+    assert.deepEqual(sent, [...own, 'undo web.start 2', 'undo web.stage 2']);
+    assert.equal(await process.store.lastFence(), 2);
+    assert.equal(await process.store.lease(), undefined, 'the lease was given back under its new fence');
   });
-  assert.equal((await world.process().run(release(1_000))).status, 'undone');
-  assert.deepEqual(told, [
-    ['web.start', true],
-    ['web.stage', false],
-    ['web.start', false],
-    ['web.stage', false],
-  ]);
+
+  test('is refused: the run was cancelled', async () => {
+    using world = new World();
+    const process = world.process();
+    const sent = listen(world, async () => {
+      await process.store.signal({ run: 1, name: 'cancel', payload: 'ben', at: 0 });
+      await process.self.runtime.clock.sleep(2_000);
+      throw new Error('too late');
+    });
+    assert.equal((await process.run(planFor(60_000))).status, 'undone');
+    assert.deepEqual(sent.slice(2), ['below 2 is over', 'undo web.start 2', 'undo web.stage 2']);
+  });
+
+  test('is nothing where all that was tried has ended', async () => {
+    using world = new World();
+    const sent = listen(world, async () => {
+      throw new Error('no');
+    });
+    assert.equal((await world.process().run(planFor(60_000))).status, 'undone');
+    assert.deepEqual(sent.slice(2), ['undo web.start 1', 'undo web.stage 1']);
+  });
+
+  test('may be an earlier attempt at what was done at last', async () => {
+    using world = new World();
+    const plan = planOf('rollback', [
+      { surface: 'web', action: 'web.start', timeoutMs: 1_000 },
+      { surface: 'web', action: 'web.switch', after: ['web.start'], onFailure: 'undo' },
+    ]);
+    let starts = 0;
+    const sent = listen(world, async () => {
+      starts += 1;
+      if (starts === 1) await never();
+    });
+    world.behaviours.set('web.switch', async (_context, part) => {
+      if (part === 'apply') throw new Error('no');
+    });
+    assert.equal((await world.process().run(plan)).status, 'undone');
+    assert.deepEqual(sent, ['apply web.start 1', 'apply web.start 1', 'below 2 is over', 'undo web.start 2']);
+  });
+
+  test('stops the undoing where the surfaces can not be told; whoever goes on undoes it', async () => {
+    using world = new World();
+    const sent = listen(world, never);
+    world.fenceOff = async () => {
+      throw new Error('the gateway hangs');
+    };
+    const process = world.process();
+    const outcome = await process.run(planFor(1_000));
+    assert.equal(outcome.status, 'blocked');
+    assert.match(String(outcome.error), /the gateway hangs/);
+    assert.deepEqual(sent.slice(2), [], 'nothing was undone');
+    assert.equal((await world.process().resume(outcome.run)).status, 'undone');
+    assert.deepEqual(world.effects, ['web.stage', 'undo web.stage']);
+  });
+
+  test("is nobody's any more where another process has taken over meanwhile", async () => {
+    using world = new World();
+    const sent = listen(world, never);
+    const process = world.process();
+    const raise = process.store.raiseFence.bind(process.store);
+    process.store.raiseFence = async (fence) => {
+      await world.process().session('take-over');
+      return await raise(fence);
+    };
+    assert.equal((await process.run(planFor(1_000))).status, 'superseded');
+    assert.deepEqual(sent.slice(2), []);
+  });
 });
 
 describe('an effect that ends with its process', () => {

@@ -45,7 +45,7 @@ async function begun(
   const { run, entries } = await process.engine.begin(process.store, session.fence, plan, null);
   const told: string[] = [];
   const store = watched(process.store, batches, fails);
-  const journal = new Journal(store, session.fence, run, plan, entries, (event) => {
+  const journal = new Journal(store, session, run, plan, entries, (event) => {
     if (event.type === 'entry' && event.entry.type === 'note') told.push(event.entry.text);
   });
   const written = async (): Promise<readonly string[]> =>
@@ -75,7 +75,7 @@ describe('the journal of a run', () => {
     using world = new World();
     const process = world.process();
     const { fence } = await process.session();
-    const journal = new Journal(process.store, fence, 1, plan, [], () => {});
+    const journal = new Journal(process.store, { fence }, 1, plan, [], () => {});
     journal.defer(verified('web.start'));
     assert.deepEqual(journal.state.steps['web.start'], {
       status: 'verified',

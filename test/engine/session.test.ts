@@ -41,6 +41,42 @@ test('a session that was lost gives no more sign of life, and closing it needs n
   await session.close();
 });
 
+test('a raised fence is ours as the one before it was, and what still writes under that one is refused', async () => {
+  using world = new World();
+  const process = world.process();
+  const session = await process.session();
+  const { fence } = session;
+  const renew = process.store.renewLease.bind(process.store);
+  process.store.renewLease = async (...given) => {
+    const answer = await renew(...given);
+    await world.time.sleep(1_000);
+    return answer;
+  };
+  await world.time.sleep(3_500);
+  // A sign of life is under way just now, and the next must not take the new fence for another holder's.
+  await session.raiseFence();
+  assert.equal(session.fence, fence + 1);
+  await world.time.sleep(2 * leaseTtlMs);
+  assert.equal(session.lost.aborted, false);
+  await assert.rejects(process.store.append(fence, 1, []), { slug: 'fenced-out' });
+  assert.ok(!(await world.process().open()).granted, 'it is still ours');
+  await session.close();
+  assert.ok((await world.process().open()).granted);
+});
+
+test('a fence that can not be raised stays, and signs of life go on', async () => {
+  using world = new World();
+  const process = world.process('elsewhere');
+  const session = await process.session();
+  process.store.raiseFence = async () => {
+    throw new Error('database is locked');
+  };
+  await assert.rejects(session.raiseFence(), /locked/);
+  assert.equal(session.fence, 1);
+  await world.time.sleep(2 * leaseTtlMs);
+  assert.ok(!(await world.process('elsewhere').open()).granted, 'it is still ours');
+});
+
 test('a renewal that fails once is tried again before the lease ends', async () => {
   using world = new World();
   const process = world.process('elsewhere');

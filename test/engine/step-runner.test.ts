@@ -9,6 +9,9 @@ import { planOf, World } from './toy.ts';
 
 const plan = planOf('rollback', [{ surface: 'web', action: 'web.start', input: { release: 'r2' } }]);
 const broken = new Error('the host answers 503');
+const noFence = async (): Promise<number> => {
+  throw new Error('nothing was given up');
+};
 const pending = { status: 'pending', attempt: 0 } as const;
 
 async function given(
@@ -26,7 +29,7 @@ async function given(
   const process = world.process();
   const { fence } = await process.session();
   const { run, entries } = await process.engine.begin(process.store, fence, of, null);
-  const journal = new Journal(process.store, fence, run, of, entries, () => {});
+  const journal = new Journal(process.store, { fence }, run, of, entries, () => {});
   const pause = new AbortController();
   const [step] = of.steps;
   assert.ok(step);
@@ -94,7 +97,14 @@ test('a step that a pause meets while it is written down is not begun', async ()
 test('a step that has nothing to undo needs no undoing', async () => {
   using world = new World();
   const { step, journal, context, statuses } = await given(world);
-  const outcome = await undoStep(step, handler([]), { status: 'verified', attempt: 1 }, context, journal);
+  const outcome = await undoStep(
+    step,
+    handler([]),
+    { status: 'verified', attempt: 1 },
+    context,
+    journal,
+    noFence,
+  );
   assert.deepEqual([outcome, await statuses()], [{ outcome: 'verified' }, []]);
 });
 
@@ -126,7 +136,7 @@ test('undoing that a pause meets, in the effect or between two attempts, conclud
       throw broken;
     };
     const before = { status: 'verified', attempt: 1 } as const;
-    const outcome = await undoStep(step, handler([], undo), before, context, journal);
+    const outcome = await undoStep(step, handler([], undo), before, context, journal, noFence);
     assert.deepEqual([outcome, attempts, await statuses()], [{ outcome: 'interrupted' }, 1, ['undoing']]);
   }
 });
@@ -190,7 +200,7 @@ describe('the journal of a step', () => {
     const seen: unknown[] = [];
     const undo: ActionHandler['undo'] = async (_context, input, output) => void seen.push(input, output);
     const before = { status: 'verified', attempt: 2, output: { port: 1 } } as const;
-    const outcome = await undoStep(item, { ...handler([]), undo }, before, context, journal);
+    const outcome = await undoStep(item, { ...handler([]), undo }, before, context, journal, noFence);
     assert.deepEqual([outcome, seen], [{ outcome: 'verified' }, [{ release: 'r2' }, { port: 1 }]]);
     assert.deepEqual(await said(), [
       { ...step, status: 'undoing', attempt: 2 },
@@ -209,7 +219,7 @@ describe('the journal of a step', () => {
         throw broken;
       };
       const before = { status: 'verified', attempt: 1 } as const;
-      const outcome = await undoStep(item, handler([], undo), before, context, journal);
+      const outcome = await undoStep(item, handler([], undo), before, context, journal, noFence);
       const undoing = Array(4).fill({ ...step, status: 'undoing', attempt: 1 });
       const error = { slug: 'internal', message: broken.message };
       const failed = { ...step, status: 'undo-failed', attempt: 1, error };
@@ -249,7 +259,7 @@ describe('a step whose time is up', () => {
     const undo = async (): Promise<void> => await new Promise(() => {});
     const before = { status: 'verified', attempt: 1 } as const;
     const started = world.time.now();
-    const outcome = await undoStep(step, handler([], undo), before, context, journal);
+    const outcome = await undoStep(step, handler([], undo), before, context, journal, async () => 7);
     assert.equal(outcome.outcome, 'failed');
     assert.equal(world.time.now() - started, 4 * (step.timeoutMs + 5_000) + 300 + 1500 + 4000);
     const [last] = (await said()).slice(-1);
@@ -272,4 +282,26 @@ test('a step that has ended leaves nobody asleep', async () => {
   await runStep(step, handler([]), pending, { ...context, runtime }, journal);
   await Promise.resolve();
   assert.equal(asleep, 0);
+});
+
+test('an undo that was given up is tried again under a fence that the one given up has not', async () => {
+  using world = new World();
+  const { step, journal, context } = await given(world);
+  const fences: number[] = [];
+  const undo: ActionHandler['undo'] = async ({ fence }) => {
+    fences.push(fence);
+    if (fences.length === 1) await new Promise(() => {});
+    if (fences.length === 2) throw broken;
+  };
+  let told = 0;
+  const fenceOff = async (): Promise<number> => {
+    told += 1;
+    if (told === 1) throw broken;
+    return 70 + told;
+  };
+  const before = { status: 'verified', attempt: 1 } as const;
+  const outcome = await undoStep(step, { ...handler([]), undo }, before, context, journal, fenceOff);
+  assert.equal(outcome.outcome, 'verified');
+  // What was given up stays in doubt until the surfaces know; what failed with an answer does not.
+  assert.deepEqual([fences, told], [[context.fence, 72, 72], 2]);
 });

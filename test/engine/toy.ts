@@ -30,6 +30,8 @@ export class World implements Disposable {
   readonly absent: Set<string> = new Set();
   /** What becomes of a run of which everything was taken back. */
   undone?: (plan: Plan, fence: number) => Promise<void>;
+  /** What happens when the surfaces are told of a higher fence. */
+  fenceOff: (fence: number) => Promise<void> = async () => {};
   /** Highest number of steps under way at once. */
   widest = 0;
   #underWay = 0;
@@ -83,6 +85,7 @@ export class Process {
       store: this.store,
       runtime: this.self.runtime,
       handler: (item) => (world.absent.has(item.id) ? undefined : this.#handler(item)),
+      fenceOff: async (_plan, fence) => await world.fenceOff(fence),
       ...(world.undone === undefined ? {} : { undone: world.undone }),
     });
   }

@@ -5,6 +5,7 @@ import { readFile, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { UnshipError } from '../../src/domain/errors.ts';
 import { ask, freePort, isAlive, load, TestGateway, until } from './support.ts';
 
@@ -92,6 +93,18 @@ describe('gateway', () => {
     await gateway.send({ command: 'fence', fence: gateway.fence + 1 });
     assert.equal((await gateway.ask('/')).body, 'r1');
     assert.match(await gateway.log(), /the hold was ended: it lasted too long/);
+  });
+
+  it('goes on with the hold of an owner who takes a higher fence', async () => {
+    await gateway.start('r1');
+    await gateway.switchTo('r1');
+    await gateway.hold({ maxMs: 600_000 });
+    gateway.fence += 1;
+    await gateway.send({ command: 'fence', fence: gateway.fence, ownerPid: process.pid });
+    await sleep(5_500);
+    assert.equal((await gateway.status()).held, true);
+    await gateway.resume();
+    assert.equal((await gateway.ask('/')).body, 'r1');
   });
 
   it('ends a hold by itself soon after its owner has died', async () => {

@@ -213,14 +213,14 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'what an earlier holder has sent may still arrive',
     file: runs,
-    find: `await this.#fenceOff(session);`,
+    find: `await fenceOff(this.#parts, session.fence);`,
     replace: ``,
     shape: 'release-code',
   },
   {
     name: 'whoever goes on with a run does not tell the surfaces',
     file: runs,
-    find: `await this.#fenceOff(session, new Set(plan.steps.map(({ surface }) => surface)));`,
+    find: `await fenceOff(this.#parts, session.fence, surfacesOf(plan));`,
     replace: ``,
   },
   {

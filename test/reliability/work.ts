@@ -54,7 +54,12 @@ async function driven(
   pause: AbortController = new AbortController(),
 ): Promise<string> {
   const runtime = countingRuntime(await store.lastFence());
-  const engine = new Engine({ store, runtime, handler: (step) => steps.handler(step) });
+  const engine = new Engine({
+    store,
+    runtime,
+    handler: (step) => steps.handler(step),
+    fenceOff: async () => {},
+  });
   const answer = await Session.open({
     store,
     runtime,

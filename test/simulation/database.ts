@@ -40,6 +40,9 @@ export interface DatabaseTruth {
   fence: number;
 }
 
+/** A connection ends with its process, and its transaction with that; see DatabasePort. */
+const outlivesMs = 3_000;
+
 export interface DatabaseWorld {
   readonly database: DatabaseTruth;
   readonly migrations: ReadonlyMap<string, Migration>;
@@ -65,16 +68,17 @@ export function simulatedDatabase(
 ): DatabasePort {
   const { database } = world;
   const work = async <T>(context: WorkContext, name: string, effect: () => T): Promise<T> =>
-    await network.command(process, context.signal, name, () => {
-      if (context.fence < database.fence) {
-        throw new UnshipError('fenced-out', {
-          happened: `fence ${database.fence} was seen, and this run has ${context.fence}`,
-        });
-      }
-      database.fence = context.fence;
-      world.ordered(context.fence);
-      return effect();
-    });
+    await network.command(process, context.signal, name, () => order(context, effect), outlivesMs);
+  const order = <T>(context: WorkContext, effect: () => T): T => {
+    if (context.fence < database.fence) {
+      throw new UnshipError('fenced-out', {
+        happened: `fence ${database.fence} was seen, and this run has ${context.fence}`,
+      });
+    }
+    database.fence = context.fence;
+    world.ordered(context.fence);
+    return effect();
+  };
   const look = async <T>(context: LookContext, question: string, answer: () => T): Promise<T> =>
     await network.ask(process, context.signal, `database ${question}`, answer);
   const known = (version: string): Migration => {

@@ -95,6 +95,8 @@ export class Monitor {
   #lease(before: Content, after: Content): void {
     const [held, taken] = [before.lease, after.lease];
     if (held === undefined || taken === undefined || held.fence === taken.fence) return;
+    // Whoever gave up an order takes a higher one.
+    if (held.owner.pid === taken.owner.pid && held.owner.host === taken.owner.host) return;
     if (timeless.some((kind) => this.#faults.happened(kind))) return;
     const alive = this.#processes.some(({ owner, alive }) => owner.pid === held.owner.pid && alive);
     if (!alive || held.expiresAt <= this.#now()) return;

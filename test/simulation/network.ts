@@ -45,17 +45,23 @@ export class Network {
     return await this.#call(process, signal, answer, question);
   }
 
-  /** Has a server do something, between the two places where its caller may be killed. */
+  /**
+   * Has a server do something, between the two places where its caller may be killed. `outlivesMs` is how long after
+   * the death of its caller it may still begin.
+   */
   async command<T>(
     process: SimulatedProcess,
     signal: AbortSignal,
     name: string,
     effect: () => T,
+    outlivesMs: number = Number.POSITIVE_INFINITY,
   ): Promise<T> {
     const { faults } = process.runtime;
     faults.point(`${name}.before`);
     await process.gate();
     const watched = (): T => {
+      // Whoever sent it does not hear of it.
+      if (this.#time.now() - process.diedAt > outlivesMs) return undefined as T;
       const looked = this.#looking();
       const answer = effect();
       looked();

@@ -16,6 +16,8 @@ export class SimulatedProcess {
   readonly #time: VirtualTime;
   readonly #whenKilled: (() => void)[] = [];
   #alive = true;
+  /** When it died, in ms. */
+  #diedAt = Number.POSITIVE_INFINITY;
   #frozenUntil = 0;
   #offset = 0;
   #stopped: number | undefined;
@@ -69,9 +71,14 @@ export class SimulatedProcess {
     return this.#alive;
   }
 
+  get diedAt(): number {
+    return this.#diedAt;
+  }
+
   kill(): void {
     if (!this.#alive) return;
     this.#alive = false;
+    this.#diedAt = this.#time.now();
     for (const heard of this.#whenKilled.splice(0)) heard();
   }
 

@@ -329,6 +329,16 @@ export class SimulatedStore implements Store {
     });
   }
 
+  async raiseFence(fence: number): Promise<number> {
+    return await this.#write('raise-fence', fence, (draft) => {
+      const { lease } = draft.content;
+      if (lease === undefined)
+        throw new UnshipError('fenced-out', { happened: `lease ${fence} was given back` });
+      draft.set({ lease: { ...lease, fence: fence + 1 }, fence: fence + 1 });
+      return fence + 1;
+    });
+  }
+
   async releaseLease(fence: number): Promise<void> {
     await this.#write('release-lease', null, (draft) => {
       if (draft.content.lease?.fence === fence) draft.set({ lease: undefined });

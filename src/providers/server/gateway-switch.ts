@@ -24,7 +24,7 @@ export function createGatewaySwitch(parts: ProcessParts, host: string, port: num
     canHold: true,
     look: async (context) => stateOf(layout, await gatewayStatus(parts, context)),
     raiseFence: async ({ fence, signal }) => {
-      await commandGateway(location, { command: 'fence', fence }, { signal });
+      await commandGateway(location, { command: 'fence', fence, ownerPid: process.pid }, { signal });
     },
     start: async (context, target) => {
       const began = context.runtime.clock.monotonic();

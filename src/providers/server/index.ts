@@ -16,7 +16,7 @@ import { insideRepository, type Layout, layoutOf, releaseOf, stagedName } from '
 import { measure, measurements } from './measurements.ts';
 import type { ServerOptions } from './options.ts';
 import type { ProcessParts } from './processes.ts';
-import { freeBytesOf, isStaged, removeStaged, type Staging, stage } from './stage.ts';
+import { finishRemoving, freeBytesOf, isStaged, removeStaged, type Staging, stage } from './stage.ts';
 import type { SwitchState, TrafficSwitch } from './switch.ts';
 import { createSymlinkSwitch } from './symlink-switch.ts';
 
@@ -226,6 +226,7 @@ async function prune(
 ): Promise<readonly ReleaseId[]> {
   const { options, layout, traffic, environment, rehearsed } = parts;
   if (rehearsed !== null) return [];
+  await finishRemoving(layout);
   const { live, warm } = await traffic.look(context);
   const names = await readdir(layout.releases).catch((): string[] => []);
   const staged = names

@@ -215,17 +215,27 @@ async function removeUnfinished(layout: Layout, name: string): Promise<void> {
   }
 }
 
-/** Removed in one moment, by a rename; deleting the files may take its time, or be cut short. */
+/**
+ * Removed in one moment, by a rename; deleting the files may take its time, or be cut short: then they go with the
+ * next call for this release.
+ */
 export async function removeStaged(layout: Layout, name: string): Promise<void> {
   const place = join(layout.releases, name);
   const aside = join(layout.releases, `.removing-${name}-${randomBytes(4).toString('hex')}`);
   try {
     await rename(place, aside);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  await rm(aside, { recursive: true, force: true });
+  await finishRemoving(layout, name);
+}
+
+/** Of one release, or of all of them, what a killed process had begun to remove. */
+export async function finishRemoving({ releases }: Layout, name?: string): Promise<void> {
+  const begun = name === undefined ? '.removing-' : `.removing-${name}-`;
+  const names = await readdir(releases).catch((): string[] => []);
+  for (const found of names.filter((item) => item.startsWith(begun)))
+    await rm(join(releases, found), { recursive: true, force: true });
 }
 
 /** As `chmod -R a+rX`: our own umask would hide the files from the web server that serves them. */

@@ -10,7 +10,6 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { downScript } from './down-script.ts';
 import type { Script } from './dry-run.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
-import { fenceOff } from './fence-off.ts';
 import { requireSpace } from './files.ts';
 import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { archiveSubject, commit, recordOf, withScratch } from './migration-work.ts';
@@ -108,9 +107,6 @@ export async function migrateDown(
   const wanted = await Promise.all(request.versions.map(find));
   await withScratch(core, async (database) => {
     const ledgerNow = ledgerFor(core, database, wanted[0]?.format);
-    const isOpen = ({ version }: Migration): boolean => ledgerNow.applied(database, known).includes(version);
-    // Whoever is frozen in the middle of an up has yet to commit it: it is waited for, and comes too late after this.
-    if (context.hasEnded !== true && !wanted.some(isOpen)) await fenceOff(context, core);
     const applied = ledgerNow.applied(database, known);
     const open = wanted.filter((migration) => applied.includes(migration.version));
     if (open.length === 0) return;

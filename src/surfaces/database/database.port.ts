@@ -50,7 +50,9 @@ export interface RestoreProof {
 
 /**
  * What a database provider must be able to do. Calls are idempotent by `context.idempotencyKey` and by
- * looking at the ledger first; every change of the live database checks `context.fence` in its own transaction.
+ * looking at the ledger first; every change of the live database checks `context.fence` in its own transaction, and
+ * such a transaction ends with the process that began it: three seconds after the death of that process nothing of it
+ * can come any more. A gateway holds requests for longer than that on behalf of a dead process.
  */
 export interface DatabasePort {
   observe(context: LookContext, query: Query): Promise<DatabaseFacts>;

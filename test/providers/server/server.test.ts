@@ -171,6 +171,19 @@ describe('server provider', () => {
     assert.equal(existsSync(join(world.state, 'home/r9')), false);
   });
 
+  it('ends what a killed process had begun to remove, asked again for that release or when it tidies up', async () => {
+    const web = make();
+    const gone = world.target('r1', 'one');
+    const own = `.removing-r1-${gone.commit.slice(0, 7)}-dead`;
+    const other = '.removing-r8-bbbbbbb-dead';
+    for (const leftover of [own, other])
+      world.write(join('../state/releases', leftover, 'tree/half.txt'), 'half');
+    await web.unstage(work(1), gone);
+    assert.deepEqual(releases(), [other]);
+    assert.deepEqual(await web.prune(work(1), []), []);
+    assert.deepEqual(releases(), []);
+  });
+
   it('checks for disk space before it begins', async () => {
     const web = make({}, { freeBytes: () => Promise.resolve(10_000_000) });
     await assert.rejects(web.stage(work(1), world.target('r1', 'one')), (error: UnshipError) => {

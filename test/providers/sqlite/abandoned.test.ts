@@ -23,7 +23,7 @@ test('what a killed run had begun to copy goes with the next backup: nobody goes
   assert.deepEqual(readdirSync(backups).sort(), expected);
 });
 
-test('what is not applied yet is not called taken back while a frozen process may still commit it', async () => {
+test('nobody goes on while a frozen process may still commit, and what it has yet to begin comes too late', async () => {
   await using world = await makeWorld({}, 100);
   world.application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
   const commit = world.commit({
@@ -33,8 +33,9 @@ test('what is not applied yet is not called taken back while a frozen process ma
   using frozen = new DatabaseSync(join(world.root, 'vault.db'));
   frozen.exec('BEGIN IMMEDIATE; ALTER TABLE t ADD m');
   const undo = contextOf('undo', { fence: 8 });
-  await assert.rejects(world.port.migrateDown(undo, request), slugged('database-locked'));
+  await assert.rejects(world.port.raiseFence(undo), slugged('database-locked'));
   frozen.exec('COMMIT');
+  await world.port.raiseFence(undo);
   await world.port.migrateDown(undo, request);
   const late = contextOf('late', { fence: 7 });
   await assert.rejects(world.port.migrateUp(late, request), slugged('fenced-out'));
