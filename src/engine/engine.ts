@@ -25,6 +25,9 @@ import { isFinal, runStep, undoStep } from './step-runner.ts';
 /** Version of plan format and journal semantics; a run begun under another one is parked, not guessed at. */
 export const runLabel = 'unship-run/1';
 
+/** Whoever reads the journal sees where the fence changes without another holder. */
+const outrankedNote = 'what was given up comes too late from here on';
+
 /** How often a run looks for a word from outside, in ms. */
 const signalPollMs = 250;
 
@@ -127,7 +130,9 @@ export class Engine {
         return await this.#undoAll(journal, session, options);
       }
       // A cancellation that came while nobody drove the run counts before anything new starts.
-      return await this.#drive(journal, session, options, await this.#isCancelled(journal));
+      if (!(await this.#isCancelled(journal))) return await this.#drive(journal, session, options);
+      await journal.append({ type: 'run', status: 'undoing' });
+      return { error: cancellation(run), ...(await this.#undoAll(journal, session, options)) };
     });
   }
 
@@ -176,12 +181,7 @@ export class Engine {
     });
   }
 
-  async #drive(
-    journal: Journal,
-    session: Session,
-    options: DriveOptions,
-    isCancelled = false,
-  ): Promise<RunOutcome> {
+  async #drive(journal: Journal, session: Session, options: DriveOptions): Promise<RunOutcome> {
     const interrupted = AbortSignal.any([options.signal, session.lost]);
     const cancelled = new AbortController();
     /** What is under way has become pointless: everything is undone, or this process may not go on. */
@@ -192,7 +192,6 @@ export class Engine {
     const inFlight = new Map<string, Promise<void>>();
     let failure: { readonly step: Step; readonly error: unknown } | undefined;
     let waiting = false;
-    if (isCancelled) cancelled.abort();
     try {
       for (;;) {
         if (!stop.aborted && failure?.step.onFailure !== 'undo' && failure?.step.onFailure !== 'stop') {
@@ -230,8 +229,7 @@ export class Engine {
     }
     if (session.lost.aborted) return { run: journal.run, status: 'superseded' };
     if (cancelled.signal.aborted) {
-      const error = new UnshipError('cancelled', { happened: `run ${journal.run} was cancelled` });
-      return await this.#undoOwn(journal, session, options, error);
+      return await this.#undoOwn(journal, session, options, cancellation(journal.run));
     }
     if (failure !== undefined) return await this.#fail(journal, session, options, failure);
     const finished = journal.plan.steps.every((step) => isSettled(step, stepState(journal.state, step.id)));
@@ -312,6 +310,7 @@ export class Engine {
 
   async #fenceOff(journal: Journal, session: Session): Promise<void> {
     await session.raiseFence();
+    await journal.append({ type: 'note', text: outrankedNote });
     await this.#parts.fenceOff(journal.plan, session.fence);
   }
 
@@ -399,6 +398,10 @@ async function untilFencedOut(run: number, work: () => Promise<RunOutcome>): Pro
     if (!isFencedOut(error)) throw error;
     return { run, status: 'superseded', error };
   }
+}
+
+function cancellation(run: number): UnshipError {
+  return new UnshipError('cancelled', { happened: `run ${run} was cancelled` });
 }
 
 async function end(journal: Journal, status: RunStatus): Promise<RunOutcome> {

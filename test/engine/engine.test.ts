@@ -344,6 +344,8 @@ describe('what a run has given up, and may still come', () => {
     assert.deepEqual(sent, [...own, 'undo web.start 2', 'undo web.stage 2']);
     assert.equal(await process.store.lastFence(), 2);
     assert.equal(await process.store.lease(), undefined, 'the lease was given back under its new fence');
+    const notes = (await process.store.journal(outcome.run)).filter(({ type }) => type === 'note');
+    assert.partialDeepStrictEqual(notes, [{ text: 'what was given up comes too late from here on' }]);
   });
 
   test('is refused: the run was cancelled', async () => {

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
 /** Words that whoever goes on with a run begins with. */
-const openingNotes = new Set(['resumed', 'stays due']);
+const openingNotes = new Set(['resumed', 'stays due', 'what was given up comes too late from here on']);
 
 interface Written {
   readonly run: number;
@@ -36,7 +36,7 @@ export function recordJournalOrder(file: string): void {
 export function mixedHolders(database: DatabaseSync): readonly string[] {
   const written = database
     .prepare(
-      `select o.run, o.seq, o.fence, entry ->> 'type' as type, entry ->> 'status' as status, entry ->> 'note' as note
+      `select o.run, o.seq, o.fence, entry ->> 'type' as type, entry ->> 'status' as status, coalesce(entry ->> 'note', entry ->> 'text') as note
        from observed_order o join journal j on j.run = o.run and j.seq = o.seq order by n`,
     )
     .all() as unknown as readonly Written[];
