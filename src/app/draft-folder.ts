@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Faults } from '../domain/runtime.ts';
 
@@ -21,6 +21,7 @@ export function createDraftFolder(
       const file = join(folder, `incident-${incident}.md`);
       faults.point('incident.file.before');
       await replaceFile(file, mask(text));
+      await removeLeft(folder);
       faults.point('incident.file.after');
       return file;
     },
@@ -28,7 +29,7 @@ export function createDraftFolder(
 }
 
 async function replaceFile(file: string, text: string): Promise<void> {
-  const temporary = `${file}.new`;
+  const temporary = `${file}.${process.pid}.new`;
   // What a killed process left, or a link that somebody put there: it is removed, never written through.
   await rm(temporary, { force: true });
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -40,4 +41,21 @@ async function replaceFile(file: string, text: string): Promise<void> {
     await handle.close();
   }
   await rename(temporary, file);
+}
+
+/** What processes that were killed while they wrote a draft have left. */
+async function removeLeft(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const pid = /^incident-\d+\.md\.(\d+)\.new$/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }

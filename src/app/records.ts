@@ -246,9 +246,12 @@ async function asBefore(
   restored: Before | null,
   others: readonly Release[],
 ): Promise<readonly Release[]> {
-  const ids = Object.keys(restored?.releases ?? {}).filter((id) => !others.some((one) => one.id === id));
-  const releases = await Promise.all(ids.map((id) => known(store, id as ReleaseId)));
-  return releases.map((release) => ({ ...release, ...takenBack(restored, release) }));
+  const again = Object.entries(restored?.releases ?? {}).filter(
+    ([id, { deployment }]) => deployment === 'rolled-back' && !others.some((one) => one.id === id),
+  );
+  return await Promise.all(
+    again.map(async ([id, stood]) => ({ ...(await known(store, id as ReleaseId)), ...stood })),
+  );
 }
 
 /** One release is live: where a half-finished one is taken back beyond the live one, that one ends too. */

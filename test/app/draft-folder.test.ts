@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -13,7 +22,7 @@ function given(context: TestContext): { folder: string; outside: string; link: s
   context.after(() => rmSync(top, { recursive: true, force: true }));
   const outside = join(top, 'outside');
   writeFileSync(outside, 'untouched');
-  return { folder: top, outside, link: join(top, 'incident-1.md.new') };
+  return { folder: top, outside, link: join(top, `incident-1.md.${process.pid}.new`) };
 }
 
 test('control 27: a link in the place of a draft is not written through', async (context) => {
@@ -25,6 +34,15 @@ test('control 27: a link in the place of a draft is not written through', async 
   assert.ok(lstatSync(file).isFile());
   assert.equal(readFileSync(file, 'utf8'), 'a draft');
   assert.equal(statSync(file).mode & 0o777, 0o600);
+});
+
+test('what a killed process left half-written goes with the next draft; what another is writing stays', async (context) => {
+  const { folder } = given(context);
+  const dead = 'incident-7.md.4194305.new';
+  const alive = `incident-8.md.${process.ppid}.new`;
+  for (const name of [dead, alive, 'notes.new']) writeFileSync(join(folder, name), 'half');
+  await createDraftFolder(folder, faults).save(1, 'a draft');
+  assert.deepEqual(readdirSync(folder).sort(), ['incident-1.md', alive, 'notes.new', 'outside']);
 });
 
 test('control 27: a thread that swaps links 10,000 times gets nothing of a draft written outside', async (context) => {

@@ -306,6 +306,23 @@ describe('the record of a rollback', () => {
     assert.ok(!(await records.isQuarantined(bad)));
   });
 
+  test('that is undone beyond a release half-way leaves one release live, not the one that was live before it', async () => {
+    await using records = await new Records().begin(
+      vaultRelease(4, { deployment: 'pending' }),
+      vaultRelease(3, { deployment: 'live' }),
+      vaultRelease(2, { deployment: 'superseded' }),
+    );
+    // What brought r3 back found it superseded.
+    const restores = before({ r2: 'live, good', r3: 'superseded, good' });
+    const input = rollbackInput({ from: 'r4', to: 'r2', undo: true, restores });
+    await recordRollback(records.store, 1, now).apply(records.context, input);
+    assert.deepEqual(await records.states(), {
+      r4: 'superseded, unproven',
+      r3: 'superseded, unproven',
+      r2: 'live, good',
+    });
+  });
+
   test('whose undo is undone later, beyond a newer release, is again what it was', async () => {
     const entry = { commit: bad, release: 'r3', reason: 'it loses entries', since: 7 };
     await using records = await new Records().begin(

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '../simulation/random.ts';
 import { said, until } from '../support/world.ts';
+import { lastJournals } from './journal-order.ts';
 import { LivedInWorld } from './lived-in-world.ts';
 import type { PartRequest, PartResult } from './part.ts';
 
@@ -146,6 +147,7 @@ export async function contention(request: PartRequest): Promise<PartResult> {
       .catch((error: unknown) =>
         lived.violations.push(error instanceof Error ? (error.stack ?? error.message) : String(error)),
       );
+    if (lived.violations.length > 0) request.tell(lived.world.readState(lastJournals));
     for (const text of lived.violations) {
       request.tell(`repeat: npm run soak -- contention --minutes ${minutes} --seed ${request.seed}\n${text}`);
     }

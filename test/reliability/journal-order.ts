@@ -60,3 +60,26 @@ export function mixedHolders(database: DatabaseSync): readonly string[] {
 function mayTurnTo({ seq, type, status, note }: Written): boolean {
   return seq === 1 || openingNotes.has(note ?? '') || (type === 'step' && status === 'pending');
 }
+
+/** The last journals as they were written, a line each entry: for whoever looks into what a seed has found. */
+export function lastJournals(database: DatabaseSync): string {
+  const lines = database
+    .prepare(
+      `select o.run, o.seq, o.fence, r.kind, r.from_release as "from", r.to_release as "to", j.at, j.entry
+       from observed_order o join journal j on j.run = o.run and j.seq = o.seq join runs r on r.id = o.run
+       order by n desc limit 120`,
+    )
+    .all()
+    .map(({ run, seq, fence, kind, from, to, at, entry }) => {
+      const { type, step, status, note, text, attempt, error } = JSON.parse(String(entry));
+      const what = [type, step, status, note ?? text, attempt, error?.message].filter(
+        (part) => part !== undefined,
+      );
+      return `${at} run ${run} (${kind} ${from} to ${to}) fence ${fence} #${seq}: ${what.join(' ')}`;
+    });
+  const releases = database
+    .prepare(`select document ->> 'id' as id, deployment, health from releases order by number desc limit 8`)
+    .all()
+    .map(({ id, deployment, health }) => `${id} ${deployment} ${health}`);
+  return [...lines.reverse(), ...releases].join('\n');
+}

@@ -11,8 +11,8 @@ import type { Observation } from './observer-process.ts';
 
 const ended = new Set(['done', 'failed', 'undone', 'superseded']);
 
-/** What a killed process was building, taking in or copying goes with the undo of it, or else with the next one. */
-const clearedLater = /\/\.(staging|taking)-|\/backups\/[^/]*\.db\.partial/;
+/** What a killed process was building, taking in, copying or drafting goes with the undo of it, or the next one. */
+const clearedLater = /\/\.(staging|taking)-|\/backups\/[^/]*\.db\.partial|\/incident-\d+\.md\.\d+\.new$/;
 
 /** Puts down what the header says: whoever writes knows its own words again. */
 const ledgerServer = serverSource.replace(

@@ -233,8 +233,11 @@ export class Story {
     await this.#settled('release', this.#release);
     this.world.faults.held = false;
     if (random.chance(0.75)) await this.#settled('rollback', this.#rollback);
-    if (random.chance(0.25)) await this.#settled('undo', this.#undo);
-    if (random.chance(0.2)) await this.#settled('release', this.#release);
+    // To and fro: what is undone may be an undo, and a release may have come, or stopped half-way, in between.
+    for (let left = random.pick([0, 0, 0, 1, 1, 3]); left > 0; left -= 1) {
+      const isRelease = random.chance(0.4);
+      await this.#settled(isRelease ? 'release' : 'undo', isRelease ? this.#release : this.#undo);
+    }
     await Promise.all(others);
   }
 
@@ -247,6 +250,7 @@ export class Story {
       ['cancel', this.#cancel],
       ['resume --due', this.#resumeDue],
       ['release', this.#release],
+      ['undo', this.#undo],
     ]);
     await this.#settled(name, work);
   }
