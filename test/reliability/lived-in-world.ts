@@ -241,15 +241,18 @@ export class LivedInWorld {
 
   #isBack(): boolean {
     const releases = this.world.releases();
-    const live = releases.findIndex(({ deployment, health }) => deployment === 'live' && health === 'good');
-    return live >= 0 && releases.slice(live + 1).some(({ deployment }) => deployment === 'rolled-back');
+    const live = releases.findIndex(({ deployment }) => deployment === 'live');
+    const newer = releases.slice(live + 1);
+    return (
+      live >= 0 && newer.some(({ deployment, health }) => deployment === 'rolled-back' && health === 'bad')
+    );
   }
 
   /** Back to `release`, or to whatever proved good last, by one command. */
   async back(release?: string): Promise<void> {
     if (this.live === 'r1') return;
     const done = await this.say(['rollback', '--yes']);
-    // What serves has passed its watch, and what came after it was taken back: further back one goes by name.
+    // What came after it was taken back as bad: further back one goes by name.
     if (release === undefined && done.exit === 3 && this.#isBack()) return;
     if (done.exit !== 0) throw new Error(`the way back failed: ${said(done)}`);
     await this.requireRest(release);
