@@ -1,7 +1,8 @@
 import { UnshipError } from '../../domain/errors.ts';
+import type { DesktopFacts } from '../../domain/facts.ts';
 import type { Json } from '../../domain/json.ts';
 import { Input } from '../input.ts';
-import type { ActionHandler, Surface } from '../surface.port.ts';
+import type { ActionHandler, LookContext, Surface } from '../surface.port.ts';
 import type { DesktopPort, DesktopTarget } from './desktop.port.ts';
 
 /** A desktop feed as a surface. */
@@ -30,6 +31,9 @@ function desktopActions(port: DesktopPort): { readonly [action: string]: ActionH
     await work;
     return null;
   };
+  // What it answers to an order is no reason to believe that clients meet it so.
+  const look = (context: LookContext): Promise<DesktopFacts> =>
+    port.observe(context, { releases: [], countRisk: false });
   const version = (input: Json): string => new Input(input).text('version');
   return {
     'desktop.stage': {
@@ -52,26 +56,40 @@ function desktopActions(port: DesktopPort): { readonly [action: string]: ActionH
       validate: nothing,
       apply: (context, input) => done(port.halt(context, version(input))),
       verify: async (context, input) => {
-        const { offered } = await port.observe(context, { releases: [], countRisk: false });
+        const { offered } = await look(context);
         if (offered === version(input)) {
           throw new UnshipError('feed-mismatch', { happened: `${offered} is still offered` });
         }
         return { observed: `${version(input)} halted, ${offered ?? 'nothing'} offered` };
       },
-      undo: (context, input) => port.unhalt(context, version(input)),
+      undo: async (context, input) => {
+        await port.unhalt(context, version(input));
+        const { versions } = await look(context);
+        if (versions[version(input)]?.status === 'halted')
+          throw new UnshipError('feed-mismatch', { happened: `${version(input)} is still halted` });
+      },
     },
     'desktop.pull': {
       validate: nothing,
       apply: (context, input) =>
         done(port.pull(context, version(input), new Input(input).optionalText('to'))),
       verify: (context, input) => port.verifyOffered(context, new Input(input).optionalText('to')),
-      undo: (context, input) => port.unpull(context, version(input)),
+      undo: async (context, input) => {
+        await port.unpull(context, version(input));
+        const { versions } = await look(context);
+        // One that the feed has never known was not pulled.
+        if (versions[version(input)] !== undefined) await port.verifyOffered(context, version(input));
+      },
     },
     'desktop.unpull': {
       validate: nothing,
       apply: (context, input) => done(port.unpull(context, version(input))),
       verify: (context, input) => port.verifyOffered(context, version(input)),
-      undo: (context, input) => port.pull(context, version(input), new Input(input).optionalText('offered')),
+      undo: async (context, input) => {
+        const before = new Input(input).optionalText('offered');
+        await port.pull(context, version(input), before);
+        await port.verifyOffered(context, before);
+      },
     },
     'desktop.publish-standby': {
       irreversible: 'clients that have installed it keep it',
