@@ -66,7 +66,7 @@ async function bundle({ name, source, format }: Program): Promise<void> {
     // The oldest Node that `engines` promises: newer syntax (`using`) is written out for it.
     transform: { target: 'node22.18' },
     // Optional drivers, present only where the user has installed them.
-    external: ['pg', 'pg-native', 'better-sqlite3'],
+    external: ['pg-native', 'better-sqlite3'],
     plugins: format === 'cjs' ? [builtinsByRequire] : [],
     onLog(level, log, handler) {
       if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message);
