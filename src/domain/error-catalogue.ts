@@ -168,6 +168,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship status shows who is',
     explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
   },
+  'database-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the database server does not answer',
+    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
+    explain:
+      'No session could be opened. What was under way is told as unknown until the server answers again.',
+  },
   'gateway-unreachable': {
     exit: exitCodes.failed,
     title: 'the gateway does not answer',
