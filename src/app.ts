@@ -15,7 +15,7 @@ import type { Check } from './guard/check.port.ts';
 import { watchPolicy } from './guard/guard.ts';
 import type { Channel } from './incident/communication.port.ts';
 import { createSource } from './providers/git/index.ts';
-import { firstFence, openSqliteStore } from './store/open.ts';
+import { firstFence, openSqliteStore } from './store/open-sqlite.ts';
 import { databaseSurface } from './surfaces/database/actions.ts';
 import type { DatabasePort } from './surfaces/database/database.port.ts';
 import { desktopSurface } from './surfaces/desktop/actions.ts';

@@ -8,7 +8,7 @@ import type { RunStatus } from '../../src/domain/run.ts';
 import { type DriveOptions, Engine, type RunOutcome } from '../../src/engine/engine.ts';
 import type { EngineEvent } from '../../src/engine/journal.ts';
 import { Session, type SessionAnswer } from '../../src/engine/session.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { LeaseMode, LeaseOwner, Store } from '../../src/store/store.port.ts';
 import type { ActionHandler, WorkContext } from '../../src/surfaces/surface.port.ts';
 import { sha256 } from '../support/arbitrary-facts.ts';

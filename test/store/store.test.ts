@@ -9,9 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { type CompiledQuery, Kysely } from 'kysely';
 import { isUnshipError } from '../../src/domain/errors.ts';
 import { NodeSqliteDialect } from '../../src/store/node-sqlite-dialect.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
-import { stateMigrations, type Tables } from '../../src/store/schema.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
+import type { Tables } from '../../src/store/schema.ts';
 import { SqlStore } from '../../src/store/sql-store.ts';
+import { newestStateVersion } from '../../src/store/state-migrations.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import { storeContract } from '../../src/testing/store-contract.ts';
 import { contractPlan, contractRelease, type StoreHarness } from '../../src/testing/store-harness.ts';
@@ -133,11 +134,12 @@ describe('the embedded state', () => {
   test('a file of a newer version is refused where older code could misread it, and used where it could not', async () => {
     await using harness = new SqliteHarness();
     await harness.open();
-    const newest = stateMigrations.at(-1)?.version ?? 0;
     const database = new DatabaseSync(harness.file);
-    database.exec(`pragma user_version = ${newest + 3}; pragma application_id = ${newest}`);
+    database.exec(
+      `pragma user_version = ${newestStateVersion + 3}; pragma application_id = ${newestStateVersion}`,
+    );
     assert.equal(await (await harness.open()).lastFence(), 0, 'additive');
-    database.exec(`pragma application_id = ${newest + 1}`);
+    database.exec(`pragma application_id = ${newestStateVersion + 1}`);
     await assert.rejects(
       harness.open(),
       (error: unknown) => isUnshipError(error) && error.slug === 'state-version',
