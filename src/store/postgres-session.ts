@@ -16,8 +16,8 @@ const lockLimitMs = 10_000;
 const statementLimitMs = 15_000;
 const answerLimitMs = 20_000;
 
-/** A transaction whose process is frozen, or whose machine is gone, ends so long after its last word. */
-const idleLimitMs = 10_000;
+/** A transaction whose process is frozen, or whose machine is gone, ends so long after its last word: before others give up. */
+const idleLimitMs = 8_000;
 
 /** How long a server that went away is waited for before nothing more is tried, in ms. */
 const reachLimitMs = 10_000;
