@@ -126,6 +126,7 @@ import { feed } from 'unship/providers/feed';
 import { server } from 'unship/providers/server';
 import { slack } from 'unship/providers/slack';
 import { sqlite } from 'unship/providers/sqlite';
+import { postgres } from 'unship/state';
 export default defineApplication({
   name: 'app',
   environments: {
@@ -137,6 +138,7 @@ export default defineApplication({
       },
       checks: [{ http: '/health' }],
       notifications: { team: [slack({ webhook: secret('SLACK_WEBHOOK') })] },
+      state: postgres(secret('UNSHIP_STATE_URL')),
     },
   },
 });
