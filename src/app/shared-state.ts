@@ -11,6 +11,7 @@ import { openSqliteStore } from '../store/open-sqlite.ts';
 import type { Store } from '../store/store.port.ts';
 import type { Parts } from './parts.ts';
 import { hasStateFile, stateFile, stateUrl } from './state.ts';
+import { surfacesElsewhere } from './surface-places.ts';
 
 /** Opens the state in PostgreSQL. Throws what `openPostgresStore` does, and `state-unsuitable`. */
 export async function openSharedState(
@@ -78,7 +79,8 @@ async function refuseBesideHistory(request: OpenRequest, runtime: Runtime): Prom
 }
 
 /** Can one rely on the shared state; no rows where there is none. */
-export async function stateRows({ request, definition, runtime }: Parts): Promise<DoctorReport['rows']> {
+export async function stateRows(parts: Parts): Promise<DoctorReport['rows']> {
+  const { request, definition, runtime } = parts;
   const { state } = definition;
   if (state === undefined) return [];
   const url = stateUrl(state, request);
@@ -111,6 +113,10 @@ export async function stateRows({ request, definition, runtime }: Parts): Promis
   } catch (error) {
     if (!isUnshipError(error)) throw error;
     fail(error.details.happened, error.details.next ?? 'see whether its server runs');
+  }
+  for (const { surface, host } of await surfacesElsewhere(parts)) {
+    const text = `it is on ${host}; only what leaves it alone can be done from ${parts.owner.host}`;
+    rows.push({ level: 'warn', subject: surface, text, fix: `work on ${host}` });
   }
   if (hasStateFile(request)) {
     const text = `${stateFile(request)} is there too, and nobody reads it`;

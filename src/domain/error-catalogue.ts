@@ -291,6 +291,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Read in another encoding than it was written in, a migration would put other characters into the database than its author meant. It is not guessed at.',
   },
+  'other-host': {
+    exit: exitCodes.refused,
+    title: 'a surface is on another machine',
+    next: 'run it on the machine that is named; or, where the surface has moved here, repeat it with --take-over',
+    explain:
+      'The history is shared; builds, files and processes of a surface are on one machine, the one of its first run. From another one nothing of it would be found, and what was made anew there would be recorded as live. Nothing was done. Looking (unship status, runs, show, releases) works everywhere.',
+  },
   'past-no-return': {
     exit: exitCodes.refused,
     title: 'the run is past its point of no return',

@@ -38,6 +38,8 @@ export interface Tables {
     since: number;
     expires_at: number;
   };
+  /** Which machine holds what there is of a surface. */
+  places: { surface: string; host: string };
   signals: { run: number; name: string; payload: string; at: number };
   incidents: { id: Generated<number>; run: number; release: string | null; opened_at: number; draft: string };
 }

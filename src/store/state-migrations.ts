@@ -56,8 +56,12 @@ export const stateMigrations: readonly StateMigration[] = [
     sqlite: [
       `alter table releases add column "commit" text not null default ''`,
       `update releases set "commit" = coalesce(document ->> 'commit', '')`,
+      `create table places (surface text primary key, host text not null) strict`,
     ],
-    postgres: [`alter table releases add column "commit" text not null default ''`],
+    postgres: [
+      `alter table releases add column "commit" text not null default ''`,
+      `create table places (surface text primary key, host text not null)`,
+    ],
   },
 ];
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { filesWith, findLeak } from '../support/leaks.ts';
@@ -126,6 +127,41 @@ describe('a history that machines share', () => {
     const unset = await world.run(['status'], { UNSHIP_STATE_URL: '' });
     assert.equal(unset.exit, 2, said(unset));
     assert.match(unset.stderr, /UNSHIP_STATE_URL/);
+  });
+
+  it('what is on another machine is left alone, until a person says that it has moved here', async (context) => {
+    const { world, database } = await givenShared(context);
+    await world.commit(firstVersion);
+    await world.expect(0, ['release', '--yes']);
+    await world.commit({ ...firstVersion, version: 'v2' });
+    await world.expect(0, ['release', '--yes']);
+    const places = await cluster.query(
+      `select surface, host from ${schema}.places order by surface`,
+      database,
+    );
+    assert.deepEqual(places, [
+      { surface: 'database', host: hostname() },
+      { surface: 'web', host: hostname() },
+    ]);
+    await cluster.query(`update ${schema}.places set host = 'far'`, database);
+    const runs = await listed(world, 'runs');
+    for (const command of [
+      ['rollback', '--yes'],
+      ['serve', '--yes'],
+    ]) {
+      const refused = await world.run(command);
+      assert.equal(refused.exit, 3, said(refused));
+      assert.match(refused.stderr, /other-host/);
+      assert.match(refused.stderr, /is on far; this is/);
+    }
+    assert.deepEqual(await listed(world, 'runs'), runs);
+    assert.equal((await world.page()).version, 'v2');
+    const doctor = await world.run(['doctor', '--json']);
+    assert.match(doctor.stdout, /it is on far/);
+    await world.expect(0, ['rollback', '--yes', '--take-over']);
+    assert.equal((await world.page()).version, 'v1');
+    const moved = await cluster.query(`select distinct host from ${schema}.places`, database);
+    assert.deepEqual(moved, [{ host: 'far' }, { host: hostname() }]);
   });
 
   it('a rollback that is killed anywhere is gone on with', async (context) => {

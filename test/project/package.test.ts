@@ -83,6 +83,8 @@ test('control 37: the package holds these files and no others', () => {
         `dist/providers/${name}/options.d.ts`,
         `dist/providers/${name}/options.js`,
       ]),
+      'dist/store/options.d.ts',
+      'dist/store/options.js',
       'package.json',
     ].sort(),
   );
