@@ -11,7 +11,6 @@ import { openSqliteStore } from '../store/open-sqlite.ts';
 import type { Store } from '../store/store.port.ts';
 import type { Parts } from './parts.ts';
 import { hasStateFile, stateFile, stateUrl } from './state.ts';
-import { surfacesElsewhere } from './surface-places.ts';
 
 /** Opens the state in PostgreSQL. Throws what `openPostgresStore` does, and `state-unsuitable`. */
 export async function openSharedState(
@@ -34,8 +33,8 @@ export async function openSharedState(
     beforeMaking: async () => {
       for (const [surface, other] of rolledBack)
         if (await isSameDatabase(url, other)) throw notApart(surface);
-      await refuseBesideHistory(request, runtime);
     },
+    formerFile: await formerFile(request, runtime),
   };
   return await openPostgresStore(wish, runtime, keeping);
 }
@@ -61,21 +60,14 @@ function notApart(surface: string): UnshipError {
   });
 }
 
-/** An empty history in the place of one that is there would look as if nothing had ever been released. */
-async function refuseBesideHistory(request: OpenRequest, runtime: Runtime): Promise<void> {
-  if (!hasStateFile(request)) return;
-  const local = openSqliteStore(stateFile(request), runtime);
-  try {
-    const [newest] = await local.recentReleases(1);
-    if (newest === undefined) return;
-    throw new UnshipError('state-unsuitable', {
-      happened: `the history up to ${newest.id} is in ${stateFile(request)}, and the shared state is empty`,
-      done: 'nothing',
-      next: `take \`state\` out of the configuration to go on with it; or move state.db away, with its -wal and -shm, then unship init --adopt COMMIT with the commit that is live`,
-    });
-  } finally {
-    await local.close();
-  }
+/**
+ * The file that held the history before it was shared; brought forward, so that its tables are those of this program. An
+ * empty history in its place would look as if nothing had ever been released.
+ */
+async function formerFile(request: OpenRequest, runtime: Runtime): Promise<string | undefined> {
+  if (!hasStateFile(request)) return undefined;
+  await openSqliteStore(stateFile(request), runtime).close();
+  return stateFile(request);
 }
 
 /** Can one rely on the shared state; no rows where there is none. */
@@ -114,12 +106,8 @@ export async function stateRows(parts: Parts): Promise<DoctorReport['rows']> {
     if (!isUnshipError(error)) throw error;
     fail(error.details.happened, error.details.next ?? 'see whether its server runs');
   }
-  for (const { surface, host } of await surfacesElsewhere(parts)) {
-    const text = `it is on ${host}; only what leaves it alone can be done from ${parts.owner.host}`;
-    rows.push({ level: 'warn', subject: surface, text, fix: `work on ${host}` });
-  }
   if (hasStateFile(request)) {
-    const text = `${stateFile(request)} is there too, and nobody reads it`;
+    const text = `${stateFile(request)} is there too; its history was taken along when the shared one had none`;
     rows.push({ level: 'warn', subject: 'state', text, fix: 'move it away' });
   }
   return rows;

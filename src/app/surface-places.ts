@@ -31,11 +31,14 @@ export async function surfacesElsewhere(
 /** Throws `other-host` before anything is done; not where a person says that it has moved here. */
 export async function requireHere(parts: Parts, plan: Plan, hasMoved: boolean | undefined): Promise<void> {
   const [first] = hasMoved === true ? [] : await surfacesElsewhere(parts, surfacesOf(plan));
-  if (first === undefined) return;
-  throw new UnshipError('other-host', {
-    happened: `${first.surface} is on ${first.host}; this is ${parts.owner.host}`,
+  if (first !== undefined) throw otherHost(parts, first);
+}
+
+export function otherHost({ owner }: Parts, { surface, host }: SurfaceElsewhere): UnshipError {
+  return new UnshipError('other-host', {
+    happened: `${surface} is on ${host}; this is ${owner.host}`,
     done: 'nothing',
-    next: `run it on ${first.host}; or, where ${first.surface} has moved here, repeat it with --take-over`,
+    next: `run it on ${host}; or, where ${surface} has moved here, repeat it with --take-over`,
   });
 }
 

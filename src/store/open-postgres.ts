@@ -18,6 +18,8 @@ export interface PostgresWish {
   readonly firstFence?: number;
   /** Asked before a state is made where there was none: throws where it must not be. */
   beforeMaking?(): Promise<void>;
+  /** A state in a file, brought forward, whose history is taken along where the shared one has none. */
+  readonly formerFile?: string | undefined;
 }
 
 /** Longest name that PostgreSQL keeps whole, in bytes. */
@@ -47,6 +49,10 @@ export async function openPostgresStore(
   try {
     await session.open();
     await migrate(session, wish);
+    if (wish.formerFile !== undefined) {
+      const { carryOver } = await import('./carry-over.ts');
+      await carryOver(wish.formerFile, session, runtime.clock.now());
+    }
   } catch (error) {
     await session.close();
     throw explainPostgresError(error, 'opening', session.place);

@@ -115,18 +115,41 @@ describe('a history that machines share', () => {
     assert.ok(!config.stdout.includes(password) && !doctor.stdout.includes(password));
   });
 
-  it('is not begun beside one that is there, and not without its address', async (context) => {
-    const { world } = await givenShared(context);
-    world.configure({ production: world.environment('web-and-database') });
+  it('takes along what was in a file, as a whole and once, and is not opened without its address', async (context) => {
+    const { world, database } = await givenShared(context);
+    const own = world.environment('web-and-database');
+    world.configure({ production: own });
     await world.commit(firstVersion);
     await world.expect(0, ['release', '--yes']);
-    world.configure({ production: world.environment('web-and-database', { state }) });
-    const beside = await world.run(['status']);
-    assert.equal(beside.exit, 2, said(beside));
-    assert.match(beside.stderr, /the history up to r1 is in/);
+    await world.commit({ ...firstVersion, version: 'v2' });
+    await world.expect(0, ['release', '--yes']);
+    const before = world.readState((file) => file.prepare('select * from journal order by run, seq').all());
+    world.configure({ production: { ...own, state } });
     const unset = await world.run(['status'], { UNSHIP_STATE_URL: '' });
     assert.equal(unset.exit, 2, said(unset));
     assert.match(unset.stderr, /UNSHIP_STATE_URL/);
+    // Somebody else was there first, and has made it.
+    assert.deepEqual(await listed(world, 'releases', 'another-home'), []);
+    const looks = await Promise.all([1, 2, 3].map(async () => await listed(world, 'releases')));
+    for (const seen of looks) {
+      assert.deepEqual(
+        seen.map(({ id, deployment }) => [id, deployment]),
+        [
+          ['r2', 'live'],
+          ['r1', 'superseded'],
+        ],
+      );
+    }
+    const after = await cluster.query(`select * from ${schema}.journal order by run, seq`, database);
+    assert.deepEqual(
+      after.map((row) => ({ ...row, run: Number(row.run), seq: Number(row.seq), at: Number(row.at) })),
+      before.map((row) => ({ ...row })),
+    );
+    await world.expect(0, ['rollback', '--yes']);
+    assert.equal((await world.page()).version, 'v1');
+    assert.equal((await listed(world, 'runs'))[0]?.id, 3, 'numbers go on');
+    const doctor = await world.run(['doctor']);
+    assert.match(doctor.stdout.replace(/\s+/g, ' '), /state.db is there too; its history was taken along/);
   });
 
   it('what is on another machine is left alone, until a person says that it has moved here', async (context) => {
@@ -157,7 +180,7 @@ describe('a history that machines share', () => {
     assert.deepEqual(await listed(world, 'runs'), runs);
     assert.equal((await world.page()).version, 'v2');
     const doctor = await world.run(['doctor', '--json']);
-    assert.match(doctor.stdout, /it is on far/);
+    assert.match(doctor.stdout, /web is on far; this is/);
     await world.expect(0, ['rollback', '--yes', '--take-over']);
     assert.equal((await world.page()).version, 'v1');
     const moved = await cluster.query(`select distinct host from ${schema}.places`, database);
