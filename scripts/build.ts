@@ -33,7 +33,7 @@ const programs: readonly Program[] = [
 ];
 
 const cold =
-  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|standby|watch)|cli\/(commands|completion|manual|help)|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|slack|sqlite)|gateway\/(?!client|protocol))/;
+  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|shared-state|standby|watch)|cli\/(commands|completion|manual|help)|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|slack|sqlite)|gateway\/(?!client|protocol)|store\/(carry-over|explain-postgres|inspect-postgres|open-postgres|postgres-))/;
 
 /**
  * What every plan and rollback needs lies in one file: opening eighty small ones was a third of a start. The rest
@@ -41,7 +41,7 @@ const cold =
  */
 function isHot(id: string): boolean {
   return (
-    /node_modules\/kysely\//.test(id) ||
+    (/node_modules\/kysely\//.test(id) && !/\/dialect\/postgres\//.test(id)) ||
     (/\/src\//.test(id) && !id.includes('node_modules') && !cold.test(id))
   );
 }
@@ -66,7 +66,7 @@ async function bundle({ name, source, format }: Program): Promise<void> {
     // The oldest Node that `engines` promises: newer syntax (`using`) is written out for it.
     transform: { target: 'node22.18' },
     // Optional drivers, present only where the user has installed them.
-    external: ['pg', 'pg-native', 'better-sqlite3'],
+    external: ['pg-native', 'better-sqlite3'],
     plugins: format === 'cjs' ? [builtinsByRequire] : [],
     onLog(level, log, handler) {
       if (log.code === 'UNRESOLVED_IMPORT') throw new Error(log.message);

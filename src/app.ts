@@ -2,8 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { RunningApplication } from './app/application.ts';
 import { createDraftFolder } from './app/draft-folder.ts';
-import { createEvidenceFolder } from './app/evidence-folder.ts';
 import type { Parts, Ports } from './app/parts.ts';
+import { openState } from './app/state.ts';
 import { isOwnerAlive, runtimeWithFaults, thisOwner } from './app/system-runtime.ts';
 import { revealSecret } from './config/secrets.ts';
 import type { OpenApplication, OpenRequest } from './domain/application.ts';
@@ -15,7 +15,6 @@ import type { Check } from './guard/check.port.ts';
 import { watchPolicy } from './guard/guard.ts';
 import type { Channel } from './incident/communication.port.ts';
 import { createSource } from './providers/git/index.ts';
-import { firstFence, openSqliteStore } from './store/open.ts';
 import { databaseSurface } from './surfaces/database/actions.ts';
 import type { DatabasePort } from './surfaces/database/database.port.ts';
 import { desktopSurface } from './surfaces/desktop/actions.ts';
@@ -59,7 +58,6 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     rehearsal: definition.rehearsal ?? 'required',
     digest: (text) => runtime.digest(text),
   };
-  const state = join(request.stateFolder, 'state.db');
   return {
     ...ports,
     request,
@@ -70,10 +68,7 @@ async function compose(request: OpenRequest, runtime: Runtime): Promise<Parts> {
     channels,
     drafts: createDraftFolder(join(request.stateFolder, 'incidents'), runtime.faults, request.mask),
     plannedReleases: new Map(),
-    store: openSqliteStore(state, runtime, firstFence(state, runtime), {
-      mask: (text) => request.mask?.(text) ?? text,
-      setAside: createEvidenceFolder(join(request.stateFolder, 'corrupt'), runtime),
-    }),
+    store: await openState(request, definition, runtime),
     owner: thisOwner(request.user, request.command),
     isOwnerAlive,
     checks: (webs) => openChecks(request, webs),

@@ -7,6 +7,7 @@ export type {
   CheckDefinition,
   EnvironmentDefinition,
   GuardDefinition,
+  StateDefinition,
   SurfaceDefinition,
 } from './domain/definition.ts';
 export type { Duration } from './domain/duration.ts';

@@ -1,6 +1,6 @@
 import { isOwnerAlive, systemRuntime, thisOwner } from '../../src/app/system-runtime.ts';
 import type { Release } from '../../src/domain/release.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { Store } from '../../src/store/store.port.ts';
 
 /** Opens a state file of its own as a running command does: with the lease, whose fence every write names. */

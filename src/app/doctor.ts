@@ -36,6 +36,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
   for (const [surface, seen] of Object.entries(facts.surfaces)) rows.push(...surfaceRows(surface, seen));
   rows.push(...(await proofRows(parts, oldestBackups(facts.surfaces))));
   rows.push(...(await journalRows(parts)));
+  rows.push(...(await sharedStateRows(parts)));
   rows.push(...rehearsalRows(parts));
   for (const [surface, port] of [...parts.webs, ...parts.desktops]) {
     const text = await port.openBuilds();
@@ -159,9 +160,15 @@ async function journalRows({ store }: Parts): Promise<DoctorReport['rows']> {
     subject: 'journal',
     text: `of run ${run}: ${happened}. Done: ${done}`,
     fix: hasEnded
-      ? 'nothing rests on it any more; look for what changed state.db'
+      ? 'nothing rests on it any more; look for what changed the state'
       : 'unship rollback, which does not read it and ends this run',
   }));
+}
+
+async function sharedStateRows(parts: Parts): Promise<DoctorReport['rows']> {
+  if (parts.definition.state === undefined) return [];
+  const { stateRows } = await import('./shared-state.ts');
+  return await stateRows(parts);
 }
 
 function rehearsalRows(parts: Parts): DoctorReport['rows'] {

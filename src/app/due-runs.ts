@@ -1,5 +1,5 @@
 import type { RunOptions } from '../domain/application.ts';
-import { messageOf } from '../domain/errors.ts';
+import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { RunResult } from '../domain/report.ts';
 import type { RunSummary } from '../domain/run.ts';
@@ -40,7 +40,10 @@ export async function resumeDueRuns(
     if (await work.isHeld(await store.lease())) continue;
     await work.goOn(run).then(
       (result) => results.push(result),
-      (error: unknown) => failures.push(error),
+      (error: unknown) => {
+        // Somebody there goes on with it; here it is not due.
+        if (!isUnshipError(error) || error.slug !== 'other-host') failures.push(error);
+      },
     );
   }
   const left = await unfollowedRelease(parts);

@@ -15,6 +15,7 @@ import type { Runtime } from '../domain/runtime.ts';
 import { timeLimit } from '../domain/time-limit.ts';
 import type { Query, Surface } from '../surfaces/surface.port.ts';
 import type { Parts } from './parts.ts';
+import { otherHost, surfacesElsewhere } from './surface-places.ts';
 
 /** Longest time for looking at one surface, in ms. */
 const observeWithinMs = 60_000;
@@ -51,7 +52,15 @@ export async function observe(
 export async function look(parts: Parts): Promise<Observation & { readonly live: Release | undefined }> {
   const live = liveRelease(await parts.store.planningHistory());
   const query = { releases: live === undefined ? [] : [live], countRisk: false };
-  return { live, ...(await observe(parts.surfaces, query, parts.runtime)) };
+  const elsewhere = new Map((await surfacesElsewhere(parts)).map((item) => [item.surface, item]));
+  const here = new Map([...parts.surfaces].filter(([surface]) => !elsewhere.has(surface)));
+  const { facts, failures } = await observe(here, query, parts.runtime);
+  // From here they would look as if nothing of them were left.
+  const unseen = [...elsewhere.values()].map((item) => ({
+    surface: item.surface,
+    error: otherHost(parts, item),
+  }));
+  return { live, facts, failures: [...failures, ...unseen] };
 }
 
 /** The releases that a plan can come from or go to: looking at more would only cost time. */

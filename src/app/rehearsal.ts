@@ -10,7 +10,7 @@ import { planRollback } from '../domain/planner/rollback.ts';
 import { isReleaseId, liveRelease, type RehearsalRecord, type Release } from '../domain/release.ts';
 import { Engine, type RunOutcome } from '../engine/engine.ts';
 import { Session } from '../engine/session.ts';
-import { openSqliteStore } from '../store/open.ts';
+import { openSqliteStore } from '../store/open-sqlite.ts';
 import type { Store } from '../store/store.port.ts';
 import { databaseSurface } from '../surfaces/database/actions.ts';
 import type { DatabasePort } from '../surfaces/database/database.port.ts';

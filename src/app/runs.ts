@@ -16,6 +16,7 @@ import { ownHandler } from './own-actions.ts';
 import type { Parts } from './parts.ts';
 import { runEventTranslator } from './run-events.ts';
 import { runResult } from './run-result.ts';
+import { placeHere, requireHere } from './surface-places.ts';
 
 /** How far a plan may lie back and still be run without looking again, in ms, if no run came between. */
 const freshForMs = 3000;
@@ -165,8 +166,10 @@ export class Runs {
         : plan.kind === 'rollback' || plan.kind === 'undo'
           ? 'supersede'
           : 'normal';
+    await requireHere(this.#parts, plan, options.takeOver);
     const { session, begun } = await this.#takeAndBegin(mode, made, options);
     try {
+      await placeHere(this.#parts, plan, session.fence);
       return await this.#drive(begun.plan, options, (drive) => this.#engine.start(begun, session, drive));
     } finally {
       await session.close();
@@ -241,12 +244,14 @@ export class Runs {
   async resume(run: RunSummary, options: RunOptions, isDue = false): Promise<RunResult> {
     const { store } = this.#parts;
     const plan = await this.#planOf(run.id);
+    await requireHere(this.#parts, plan, options.takeOver);
     const session = await this.#leases.session(
       options.takeOver === true ? 'take-over' : 'normal',
       plan,
       options,
     );
     try {
+      await placeHere(this.#parts, plan, session.fence);
       // Whoever drove it before may be frozen, with an order on its way that what comes now would not expect.
       await fenceOff(this.#parts, session.fence, surfacesOf(plan));
       const result = await this.#drive(plan, options, (drive) => this.#engine.resume(run.id, session, drive));

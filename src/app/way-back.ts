@@ -3,6 +3,7 @@ import { isRefusal, type Plan, type Refusal } from '../domain/plan.ts';
 import { noTarget } from '../domain/planner/rollback-target.ts';
 import { liveRelease, type ReleaseId, wayBackFrom } from '../domain/release.ts';
 import type { Parts } from './parts.ts';
+import { otherHost, type SurfaceElsewhere, surfacesElsewhere } from './surface-places.ts';
 
 export type MakePlan = (request: RollbackRequest) => Promise<Plan | Refusal>;
 
@@ -16,6 +17,8 @@ export type WayBackNow =
  * there still is a way back where an older release could be named.
  */
 export async function wayBackNow(parts: Parts, makePlan: MakePlan): Promise<WayBackNow> {
+  const elsewhere = await surfacesElsewhere(parts);
+  if (elsewhere.length > 0) return { plan: null, refusal: refusalOf(parts, elsewhere) };
   const plan = await makePlan({ countRisk: true });
   if (!isRefusal(plan)) return { plan, command: 'unship plan', named: null };
   if (plan.slug !== 'already-there') return { plan: null, refusal: plan };
@@ -28,4 +31,16 @@ export async function wayBackNow(parts: Parts, makePlan: MakePlan): Promise<WayB
   return isRefusal(named)
     ? { plan: null, refusal: named }
     : { plan: named, command: `unship plan ${further.id}`, named: further.id };
+}
+
+/** From here nothing of them is seen; from where they are there may be a way back. */
+function refusalOf(parts: Parts, elsewhere: readonly SurfaceElsewhere[]): Refusal {
+  const [first] = elsewhere.map((item) => otherHost(parts, item).details);
+  return {
+    refused: true,
+    slug: 'other-host',
+    happened: first?.happened ?? '',
+    missing: elsewhere.map(({ surface, host }) => `${surface}: it is on ${host}`),
+    next: first?.next ?? '',
+  };
 }

@@ -24,7 +24,7 @@ const url = z.string().check(
 const port = z.int().check(z.gte(1, 'a port is 1 to 65535'), z.lte(65535, 'a port is 1 to 65535'));
 const count = z.int().check(z.gte(1, 'at least 1'));
 
-const secretReference = z.strictObject(
+export const secretReference: z.ZodMiniType = z.strictObject(
   { $secret: z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')) },
   { error: "secret('NAME'), never the value itself" },
 );

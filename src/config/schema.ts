@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import type { ApplicationDefinition } from '../domain/definition.ts';
 import { isSafeName } from '../domain/names.ts';
-import { channelOptions, duration, surfaceOptions } from './provider-schema.ts';
+import { channelOptions, duration, secretReference, surfaceOptions } from './provider-schema.ts';
 
 /** One thing that is wrong, and where: `environments.production.surfaces.web.options.switch`. */
 export interface ConfigurationProblem {
@@ -41,6 +41,12 @@ const surface = z.strictObject({
 
 const channel = z.strictObject({ provider: z.string(), options: z.unknown() });
 
+/** Where the history is kept, when it is not a file of this machine. */
+const state = z.strictObject({
+  provider: z.literal('postgres'),
+  options: z.strictObject({ url: secretReference }),
+});
+
 const environment = z.strictObject({
   surfaces: z.record(name, surface),
   checks: z.optional(z.array(check)),
@@ -58,6 +64,7 @@ const environment = z.strictObject({
   ),
   rehearsal: z.optional(z.enum(['required', 'off'])),
   approvals: z.optional(z.array(z.enum(['release', 'rollback']))),
+  state: z.optional(state),
 });
 
 const application = z.strictObject({ name, environments: z.record(name, environment) });

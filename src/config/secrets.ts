@@ -50,9 +50,21 @@ export function secretNamesInText(text: string): readonly string[] {
   return [...new Set([...references].map((match) => match[1] ?? ''))];
 }
 
-/** The values that must not leave: of every name that is set here. */
+/** The values that must not leave: of every name that is set here, and of an address the password in it. */
 export function secretValues(names: readonly string[], environment: ProcessEnvironment): readonly string[] {
   return names
     .map((name) => environment[name])
-    .filter((value): value is string => value !== undefined && value.length >= shortestSecret);
+    .filter((value): value is string => value !== undefined)
+    .flatMap((value) => [value, ...passwordIn(value)])
+    .filter((value) => value.length >= shortestSecret);
+}
+
+function passwordIn(value: string): readonly string[] {
+  const written = URL.canParse(value) ? new URL(value).password : '';
+  if (written === '') return [];
+  try {
+    return [...new Set([written, decodeURIComponent(written)])];
+  } catch {
+    return [written];
+  }
 }

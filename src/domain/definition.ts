@@ -1,6 +1,7 @@
 import type { Duration } from './duration.ts';
 import type { Json } from './json.ts';
 import type { SurfaceKind } from './release.ts';
+import type { SecretReference } from './secret.ts';
 
 /**
  * The configuration as data: what `unship.config.ts` evaluates to. It is stored with each release, so a
@@ -24,6 +25,14 @@ export interface EnvironmentDefinition {
   readonly rehearsal?: 'required' | 'off';
   /** Kinds of runs that wait for somebody else's `unship approve`. Default none. */
   readonly approvals?: readonly ('release' | 'rollback')[];
+  /** Where the history is kept. Default: a file in the state folder of this machine. */
+  readonly state?: StateDefinition;
+}
+
+/** State that several machines share, as `postgres(secret('UNSHIP_STATE_URL'))` of `unship/state` returns it. */
+export interface StateDefinition {
+  readonly provider: 'postgres';
+  readonly options: { readonly url: SecretReference };
 }
 
 /** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `feed({ … })`. */

@@ -168,6 +168,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship status shows who is',
     explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
   },
+  'database-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the database server does not answer',
+    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
+    explain:
+      'No session could be opened. What was under way is told as unknown until the server answers again.',
+  },
   'gateway-unreachable': {
     exit: exitCodes.failed,
     title: 'the gateway does not answer',
@@ -284,6 +291,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Read in another encoding than it was written in, a migration would put other characters into the database than its author meant. It is not guessed at.',
   },
+  'other-host': {
+    exit: exitCodes.refused,
+    title: 'a surface is on another machine',
+    next: 'run it on the machine that is named; or, where the surface has moved here, repeat it with --take-over',
+    explain:
+      'The history is shared; builds, files and processes of a surface are on one machine, the one of its first run. From another one nothing of it would be found, and what was made anew there would be recorded as live. Nothing was done. Looking (unship status, runs, show, releases) works everywhere.',
+  },
   'past-no-return': {
     exit: exitCodes.refused,
     title: 'the run is past its point of no return',
@@ -361,11 +375,32 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'The disk, or the file system, refused what was asked of it. Every commit before it is synced; a run that was under way goes on with unship resume.',
   },
+  'state-rights': {
+    exit: exitCodes.usage,
+    title: 'the role of the state lacks a right',
+    next: 'run the statement that is named as a role that may, then repeat',
+    explain:
+      'State in PostgreSQL lies in a schema of its own for each application and environment. The role in the address makes it, and reads and writes its tables; more it needs not. unship doctor names every right that is missing.',
+  },
+  'state-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the server of the state does not answer',
+    next: 'see whether the server runs and the address, the user and the password are right, then unship resume; without a run to resume, repeat the command',
+    explain:
+      'The history is in a PostgreSQL database, and no rollback is made without it: it says what was live, and who is at work. A server that goes away is waited for, for 10 seconds. Every commit that it has answered is kept. Where the connection ended while a commit was on its way, nobody knows whether it was made: a run that was under way has ended there, and unship resume goes on from what the state says.',
+  },
   'state-unsafe': {
     exit: exitCodes.usage,
     title: 'the state folder can not be made, or is not private',
     next: 'chmod 700 it, and make it yours',
     explain: 'It holds backups and what rollbacks are made from.',
+  },
+  'state-unsuitable': {
+    exit: exitCodes.usage,
+    title: 'the state can not be kept there',
+    next: 'give the state a database of its own on a server that is written to, and the address of that server',
+    explain:
+      'It is to be a PostgreSQL database with the encoding UTF8, reached without a pooler that mixes sessions, and another one than the database that is rolled back: a restore puts that one back to an earlier moment, and the history with it.',
   },
   'state-version': {
     exit: exitCodes.usage,

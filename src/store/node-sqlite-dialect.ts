@@ -13,7 +13,7 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
-import { explainStateError } from './explain-error.ts';
+import { explainSqliteError } from './explain-sqlite-error.ts';
 
 /**
  * Kysely over node:sqlite. Transactions begin IMMEDIATE: a deferred one that turns from reading to writing
@@ -120,7 +120,7 @@ class NodeSqliteConnection implements DatabaseConnection {
       } catch (error) {
         const waited = performance.now() - begun;
         if (!isLocked(error) || this.#database.isTransaction || waited > lockedLimitMs) {
-          throw explainStateError(error);
+          throw explainSqliteError(error);
         }
         await new Promise((resolve) => {
           if (tries === 0) setImmediate(resolve);

@@ -11,6 +11,7 @@ export async function putRelease(db: Database, release: Release): Promise<void> 
     number: releaseNumber(release.id),
     deployment: release.deployment,
     health: release.health,
+    commit: release.commit,
     document: JSON.stringify(release),
   };
   await db
@@ -36,17 +37,16 @@ export async function readPlanningReleases(
       select coalesce(max(number), 0) from releases where deployment = 'live'
     ), wanted(number) as (
       select number from (select number from releases where number >= (select number from live)
-        order by number desc limit 50)
+        order by number desc limit 50) as newest
       union select number from live
-      union select cast(${named} as integer)
-      union select number from (select number from releases where health = 'good' order by number desc limit 20)
+      union select cast(${named} as bigint)
+      union select number from (select number from releases where health = 'good' order by number desc limit 20) as good
       union select number from (select number from releases where health = 'good'
-        and number < (select number from live) order by number desc limit 20)
+        and number < (select number from live) order by number desc limit 20) as good_before
       union select number from (select number from releases where health = 'good'
         and number < (select number from live)
-        and document ->> 'commit' <> (select document ->> 'commit' from releases
-          where number = (select number from live))
-        order by number desc limit 20)
+        and "commit" <> (select "commit" from releases where number = (select number from live))
+        order by number desc limit 20) as other_commit
     )
     select document from releases where number in (select number from wanted) order by number desc
   `.execute(db);

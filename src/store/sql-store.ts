@@ -302,6 +302,23 @@ export class SqlStore implements Store {
     return readLease(await leaseRow(this.#db));
   }
 
+  async surfaceHosts(): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.#db.selectFrom('places').selectAll().execute();
+    return new Map(rows.map(({ surface, host }) => [surface, host]));
+  }
+
+  async placeSurfaces(fence: number, surfaces: readonly string[], host: string): Promise<void> {
+    await this.#write('place-surfaces', fence, async (db) => {
+      for (const surface of surfaces) {
+        await db
+          .insertInto('places')
+          .values({ surface, host })
+          .onConflict((conflict) => conflict.column('surface').doUpdateSet({ host }))
+          .execute();
+      }
+    });
+  }
+
   async signal(signal: Signal): Promise<boolean> {
     return await this.#write('signal', null, async (db) => {
       const result = await db

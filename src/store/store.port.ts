@@ -141,6 +141,11 @@ export interface Store {
   lastFence(): Promise<number>;
   lease(): Promise<Lease | undefined>;
 
+  /** Machines that hold what there is of the surfaces, by the name of the surface. */
+  surfaceHosts(): Promise<ReadonlyMap<string, string>>;
+  /** Says that these surfaces are on `host` from now on. */
+  placeSurfaces(fence: number, surfaces: readonly string[], host: string): Promise<void>;
+
   signal(signal: Signal): Promise<boolean>;
   signals(run: number): Promise<readonly Signal[]>;
 

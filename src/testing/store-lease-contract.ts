@@ -145,6 +145,16 @@ export function leaseContract(name: string, make: () => Promise<StoreHarness>): 
       );
     });
 
+    test('a surface is where it was placed last, for everybody', async () => {
+      await using harness = await make();
+      const [store, other] = [await harness.open(), await harness.open()];
+      assert.deepEqual(await store.surfaceHosts(), new Map());
+      const { fence } = await lease(store, harness);
+      await store.placeSurfaces(fence, ['web', 'vault'], 'one');
+      await store.placeSurfaces(fence, ['web'], 'two');
+      assert.deepEqual(Object.fromEntries(await other.surfaceHosts()), { web: 'two', vault: 'one' });
+    });
+
     test('whoever was followed by another writes nothing any more', async () => {
       await using harness = await make();
       const [store, other] = [await harness.open(), await harness.open()];
@@ -156,6 +166,7 @@ export function leaseContract(name: string, make: () => Promise<StoreHarness>): 
         () => store.append(fence, run, [{ type: 'note', text: 'late' }]),
         () => store.saveRelease(fence, contractRelease(1)),
         () => store.saveReleases(fence, [contractRelease(1)]),
+        () => store.placeSurfaces(fence, ['web'], 'one'),
         () => store.quarantine(fence, { commit: 'b', release: 'r1', reason: 'r', since: 1 }),
       ];
       for (const write of late) await assert.rejects(write(), slugged('fenced-out'));

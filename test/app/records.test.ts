@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { recordGood, recordLive, recordRollback } from '../../src/app/records.ts';
 import type { Json } from '../../src/domain/json.ts';
 import type { Release, ReleaseId } from '../../src/domain/release.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import type { WorkContext } from '../../src/surfaces/surface.port.ts';
 import { contractPlan } from '../../src/testing/store-harness.ts';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { Parts } from '../../src/app/parts.ts';
 import { Releasing } from '../../src/app/releasing.ts';
 import { isRefusal } from '../../src/domain/plan.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import { beforeMigrations } from '../support/vault-plans.ts';
 import { database, fix, migration, vaultPolicy, vaultRelease } from '../support/vault-situation.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';

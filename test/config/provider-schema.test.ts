@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { channelOptions, surfaceOptions } from '../../src/config/provider-schema.ts';
+import { type ConfigurationProblem, problemsOf } from '../../src/config/schema.ts';
 import type { ChannelDefinition, SurfaceDefinition } from '../../src/domain/definition.ts';
 import { secret } from '../../src/index.ts';
 import { type FeedOptions, feed } from '../../src/providers/feed/options.ts';
 import { type ServerOptions, server } from '../../src/providers/server/options.ts';
 import { type SlackOptions, slack } from '../../src/providers/slack/options.ts';
 import { type SqliteOptions, sqlite } from '../../src/providers/sqlite/options.ts';
+import { postgres } from '../../src/store/options.ts';
 
 /** Every option of a type, with a value; the compiler says when one was added to the type. */
 const everyServerOption: Required<ServerOptions> = {
@@ -70,6 +72,22 @@ test('the schemas take every option that the types of the providers have', () =>
     const result = schema?.safeParse(options);
     assert.deepEqual(result?.success === true ? [] : result?.error.issues, [], provider);
   }
+});
+
+test('state is taken as its factory writes it, and its address only as a secret', () => {
+  const surfaces = { web: server({ switch: { gateway: { port: 1 } } }) };
+  const problems = (state: unknown): readonly ConfigurationProblem[] =>
+    problemsOf({ name: 'vault', environments: { production: { surfaces, state } } });
+  assert.deepEqual(problems(postgres(secret('UNSHIP_STATE_URL'))), []);
+  const written = problems({
+    provider: 'postgres',
+    options: { url: 'postgres://ada:hunter2hunter2@db/unship' },
+  });
+  assert.deepEqual(
+    written.map(({ path, message }) => [path.join('.'), message]),
+    [['environments.production.state.options.url', "must be secret('NAME'), never the value itself"]],
+  );
+  assert.equal(problems({ provider: 'redis', options: { url: secret('A') } }).length, 1);
 });
 
 test('and none that they do not have', () => {

@@ -36,6 +36,18 @@ test('every reference of a definition is found, each once', () => {
   assert.deepEqual(secretValues(['A', 'B', 'C'], { A: 'long-enough', B: 'short' }), ['long-enough']);
 });
 
+test('control 7: of an address the password alone is one too, as it is written and as it is meant', () => {
+  const url = 'postgres://ada:correct%20horse@db.example/unship';
+  assert.deepEqual(secretValues(['A'], { A: url }), [url, 'correct%20horse', 'correct horse']);
+  for (const whole of [
+    'postgres://ada:short@db.example/unship',
+    'https://a.example/hooks/1',
+    'long-enough',
+  ]) {
+    assert.deepEqual(secretValues(['A'], { A: whole }), [whole]);
+  }
+});
+
 test('references are found in source text before it is evaluated', () => {
   const text = `slack({ webhook: secret('HOOK') }), { token: secret( "TOKEN" ) }, {"$secret": "JSON_ONE"}, notsecret('X')`;
   assert.deepEqual(secretNamesInText(text), ['HOOK', 'TOKEN', 'JSON_ONE']);

@@ -5,10 +5,11 @@ import type { Plan, PlanKind, Step } from '../../src/domain/plan.ts';
 import { finishPlan, type StepDraft, step } from '../../src/domain/planner/builder.ts';
 import type { Policy } from '../../src/domain/planner/request.ts';
 import type { RunStatus } from '../../src/domain/run.ts';
+import type { Runtime } from '../../src/domain/runtime.ts';
 import { type DriveOptions, Engine, type RunOutcome } from '../../src/engine/engine.ts';
 import type { EngineEvent } from '../../src/engine/journal.ts';
 import { Session, type SessionAnswer } from '../../src/engine/session.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { LeaseMode, LeaseOwner, Store } from '../../src/store/store.port.ts';
 import type { ActionHandler, WorkContext } from '../../src/surfaces/surface.port.ts';
 import { sha256 } from '../support/arbitrary-facts.ts';
@@ -20,9 +21,24 @@ export type Behaviour = (
   part: 'validate' | 'apply' | 'verify' | 'undo',
 ) => Promise<void>;
 
+/** Where the processes of a world keep their state, and the time that they all live in. */
+export interface Surroundings extends Disposable {
+  readonly time: VirtualTime;
+  open(runtime: Runtime): Store;
+}
+
+function embeddedState(): Surroundings {
+  const folder = mkdtempSync(join(tmpdir(), 'unship-engine-'));
+  return {
+    time: new VirtualTime(),
+    open: (runtime) => openSqliteStore(join(folder, 'state.db'), runtime),
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
 /** A little world that steps change: each has its effect or has not. */
 export class World implements Disposable {
-  readonly time: VirtualTime = new VirtualTime();
+  readonly time: VirtualTime;
   /** Effects in the order in which they happened: `web.switch`, `undo web.switch`. */
   readonly effects: string[] = [];
   readonly done: Set<string> = new Set();
@@ -35,14 +51,19 @@ export class World implements Disposable {
   /** Highest number of steps under way at once. */
   widest = 0;
   #underWay = 0;
-  readonly #folder: string = mkdtempSync(join(tmpdir(), 'unship-engine-'));
+  readonly #surroundings: Surroundings;
   #pids = 100;
   readonly #processes: Process[] = [];
+
+  constructor(surroundings: Surroundings = embeddedState()) {
+    this.#surroundings = surroundings;
+    this.time = surroundings.time;
+  }
 
   /** Another process on this machine, or on another one whose processes can't be seen from here. */
   process(host = 'here'): Process {
     this.#pids += 1;
-    const opened = new Process(this, join(this.#folder, 'state.db'), { host, pid: this.#pids });
+    const opened = new Process(this, this.#surroundings, { host, pid: this.#pids });
     this.#processes.push(opened);
     return opened;
   }
@@ -62,7 +83,7 @@ export class World implements Disposable {
   [Symbol.dispose](): void {
     this.time.end();
     for (const { store } of this.#processes) void store.close();
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#surroundings[Symbol.dispose]();
   }
 }
 
@@ -76,11 +97,15 @@ export class Process {
   /** Aborts to pause. */
   readonly pause: AbortController = new AbortController();
 
-  constructor(world: World, file: string, place: { readonly host: string; readonly pid: number }) {
+  constructor(
+    world: World,
+    surroundings: Surroundings,
+    place: { readonly host: string; readonly pid: number },
+  ) {
     this.world = world;
     this.self = new VirtualProcess(world.time);
     this.owner = { ...place, pidStartedAt: String(place.pid), user: 'maria', command: 'unship release' };
-    this.store = openSqliteStore(file, this.self.runtime);
+    this.store = surroundings.open(this.self.runtime);
     this.engine = new Engine({
       store: this.store,
       runtime: this.self.runtime,

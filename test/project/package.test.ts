@@ -83,6 +83,8 @@ test('control 37: the package holds these files and no others', () => {
         `dist/providers/${name}/options.d.ts`,
         `dist/providers/${name}/options.js`,
       ]),
+      'dist/store/options.d.ts',
+      'dist/store/options.js',
       'package.json',
     ].sort(),
   );
@@ -126,6 +128,7 @@ import { feed } from 'unship/providers/feed';
 import { server } from 'unship/providers/server';
 import { slack } from 'unship/providers/slack';
 import { sqlite } from 'unship/providers/sqlite';
+import { postgres } from 'unship/state';
 export default defineApplication({
   name: 'app',
   environments: {
@@ -137,6 +140,7 @@ export default defineApplication({
       },
       checks: [{ http: '/health' }],
       notifications: { team: [slack({ webhook: secret('SLACK_WEBHOOK') })] },
+      state: postgres(secret('UNSHIP_STATE_URL')),
     },
   },
 });

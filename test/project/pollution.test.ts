@@ -19,7 +19,7 @@ import { parseFeed } from '../../src/providers/feed/yml.ts';
 import { readPackage } from '../../src/providers/server/dependencies.ts';
 import { createSlack } from '../../src/providers/slack/index.ts';
 import { masked } from '../../src/store/keeping.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import { Input } from '../../src/surfaces/input.ts';
 import type { ProviderEnvironment } from '../../src/surfaces/provider.port.ts';
 import type { WorkContext } from '../../src/surfaces/surface.port.ts';

@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { endedStatuses, foldRun } from '../../src/domain/run.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import { countingRuntime } from './acknowledged.ts';
 import { digestOf, resumeRun } from './work.ts';

@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Step } from '../../src/domain/plan.ts';
 import { type DriveOptions, Engine } from '../../src/engine/engine.ts';
 import { Session } from '../../src/engine/session.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import type { ActionHandler } from '../../src/surfaces/surface.port.ts';
 import { contractRelease } from '../../src/testing/store-harness.ts';

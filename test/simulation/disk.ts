@@ -29,6 +29,7 @@ export interface Content {
   readonly quarantine: readonly QuarantinedCommit[];
   readonly configurations: readonly { readonly hash: string; readonly text: Json }[];
   readonly plans: ReadonlyMap<string, number>;
+  readonly places: ReadonlyMap<string, string>;
   readonly runs: readonly StoredRun[];
   readonly fence: number;
   readonly lease: Lease | undefined;
@@ -41,6 +42,7 @@ export const empty: Content = {
   quarantine: [],
   configurations: [],
   plans: new Map(),
+  places: new Map(),
   runs: [],
   fence: 0,
   lease: undefined,

@@ -161,6 +161,17 @@ export class SimulatedStore implements Store {
     return (await this.#read()).configurations.at(-1);
   }
 
+  async surfaceHosts(): Promise<ReadonlyMap<string, string>> {
+    return (await this.#read()).places;
+  }
+
+  async placeSurfaces(fence: number, surfaces: readonly string[], host: string): Promise<void> {
+    await this.#write('place-surfaces', fence, (draft) => {
+      const moved = surfaces.map((surface) => [surface, host] as const);
+      draft.set({ places: new Map([...draft.content.places, ...moved]) });
+    });
+  }
+
   async rememberPlan(hash: string, rowsLost: number): Promise<void> {
     await this.#write('remember-plan', null, (draft) => {
       draft.set({ plans: new Map([...draft.content.plans, [hash, rowsLost]]) });

@@ -1,9 +1,18 @@
 import { systemRuntime } from '../../src/app/system-runtime.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openPostgresStore } from '../../src/store/open-postgres.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
+import type { Store } from '../../src/store/store.port.ts';
 
-// Run as a process of its own: `open FILE`, or `append FILE FENCE RUN COUNT`.
-const [what = '', file = '', fence = '', run = '', count = ''] = process.argv.slice(2);
-const store = openSqliteStore(file, systemRuntime());
+/** A file, or `postgres://…` of a server with the application behind a `#`. */
+async function open(target: string): Promise<Store> {
+  if (!target.startsWith('postgres:')) return openSqliteStore(target, systemRuntime());
+  const [url = '', application = ''] = target.split('#');
+  return await openPostgresStore({ url, application, environment: 'production' }, systemRuntime());
+}
+
+// Run as a process of its own: `open TARGET`, or `append TARGET FENCE RUN COUNT`.
+const [what = '', target = '', fence = '', run = '', count = ''] = process.argv.slice(2);
+const store = await open(target);
 if (what === 'append') {
   for (let index = 0; index < Number(count); index += 1) {
     const note = { type: 'note', text: `${process.pid} ${index}` } as const;

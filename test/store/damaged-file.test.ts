@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { isUnshipError } from '../../src/domain/errors.ts';
 import { type Keeping, plainKeeping } from '../../src/store/keeping.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import { contractPlan } from '../../src/testing/store-harness.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';

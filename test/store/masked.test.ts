@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Masker } from '../../src/cli/output/mask.ts';
 import { plainKeeping } from '../../src/store/keeping.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
 import { contractPlan, contractRelease } from '../../src/testing/store-harness.ts';
 import { findLeak, formsOf } from '../support/leaks.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';

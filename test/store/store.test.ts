@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type CompiledQuery, Kysely } from 'kysely';
 import { isUnshipError } from '../../src/domain/errors.ts';
 import { NodeSqliteDialect } from '../../src/store/node-sqlite-dialect.ts';
-import { openSqliteStore } from '../../src/store/open.ts';
-import { stateMigrations, type Tables } from '../../src/store/schema.ts';
+import { openSqliteStore } from '../../src/store/open-sqlite.ts';
+import type { Tables } from '../../src/store/schema.ts';
 import { SqlStore } from '../../src/store/sql-store.ts';
+import { newestStateVersion } from '../../src/store/state-migrations.ts';
 import type { Store } from '../../src/store/store.port.ts';
 import { storeContract } from '../../src/testing/store-contract.ts';
-import { contractPlan, contractRelease, type StoreHarness } from '../../src/testing/store-harness.ts';
+import { contractRelease, type StoreHarness } from '../../src/testing/store-harness.ts';
 import { VirtualProcess, VirtualTime } from '../support/virtual-time.ts';
+import { begunRun, output, start } from './processes.ts';
 
 class SqliteHarness implements StoreHarness {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'unship-store-'));
@@ -74,44 +74,6 @@ class SqliteHarness implements StoreHarness {
 
 storeContract('SQLite', async () => new SqliteHarness());
 
-const child = fileURLToPath(new URL('child.ts', import.meta.url));
-
-function start(...args: readonly string[]): ChildProcess {
-  const flags = ['--disable-warning=ExperimentalWarning'];
-  return spawn(process.execPath, [...flags, child, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-}
-
-/** What it printed until it ended. */
-async function output(
-  running: ChildProcess,
-): Promise<{ readonly code: number | null; readonly lines: string[] }> {
-  let text = '';
-  running.stdout?.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
-  const code = await new Promise<number | null>((resolve) => running.once('close', resolve));
-  return { code, lines: text.split('\n').filter((line) => line !== '') };
-}
-
-async function begunRun(
-  store: Store,
-  harness: SqliteHarness,
-): Promise<{ readonly fence: number; readonly run: number }> {
-  const owner = { host: 'h', pid: 1, pidStartedAt: '1', user: 'u', command: 'c' };
-  const answer = await store.acquireLease({
-    owner,
-    mode: 'normal',
-    run: null,
-    kind: 'release',
-    now: harness.now(),
-    ttlMs: 10_000,
-    isAlive: () => null,
-  });
-  assert.ok(answer.granted);
-  const { fence } = answer.lease;
-  return { fence, run: (await store.createRun(fence, contractPlan, 1, 'l')).run };
-}
-
 describe('the embedded state', () => {
   test('is synced on every commit and uses a write-ahead log', async () => {
     await using harness = new SqliteHarness();
@@ -133,11 +95,12 @@ describe('the embedded state', () => {
   test('a file of a newer version is refused where older code could misread it, and used where it could not', async () => {
     await using harness = new SqliteHarness();
     await harness.open();
-    const newest = stateMigrations.at(-1)?.version ?? 0;
     const database = new DatabaseSync(harness.file);
-    database.exec(`pragma user_version = ${newest + 3}; pragma application_id = ${newest}`);
+    database.exec(
+      `pragma user_version = ${newestStateVersion + 3}; pragma application_id = ${newestStateVersion}`,
+    );
     assert.equal(await (await harness.open()).lastFence(), 0, 'additive');
-    database.exec(`pragma application_id = ${newest + 1}`);
+    database.exec(`pragma application_id = ${newestStateVersion + 1}`);
     await assert.rejects(
       harness.open(),
       (error: unknown) => isUnshipError(error) && error.slug === 'state-version',

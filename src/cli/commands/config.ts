@@ -1,4 +1,5 @@
 import { secretNames, secretProblem } from '../../config/secrets.ts';
+import type { EnvironmentDefinition } from '../../domain/definition.ts';
 import { exitCodes } from '../../domain/errors.ts';
 import type { Answer, CommandContext } from '../context.ts';
 import { labelled, table } from '../output/layout.ts';
@@ -20,11 +21,17 @@ export async function run(context: CommandContext): Promise<Answer> {
       `${definition.name}, ${environment} (of ${Object.keys(definition.environments).join(', ')})`,
       ...labelled('File', file),
       ...labelled('Hash', hash),
-      ...labelled('State', `${stateBase}/${definition.name}/${environment}`),
+      ...labelled('State', stateOf(body, `${stateBase}/${definition.name}/${environment}`)),
       ...table(rows, 3),
       ...secrets.map((one) =>
         one.problem === undefined ? `ok    secret ${one.name}` : `FAIL  ${one.problem}`,
       ),
     ],
   };
+}
+
+function stateOf(body: EnvironmentDefinition | undefined, folder: string): string {
+  const { state } = body ?? {};
+  if (state === undefined) return folder;
+  return `${state.provider}, at the address in ${state.options.url.$secret}; backups and builds in ${folder}`;
 }

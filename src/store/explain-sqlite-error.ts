@@ -1,7 +1,7 @@
 import { isUnshipError, messageOf, UnshipError } from '../domain/errors.ts';
 
 /** SQLite's errors that come from the disk, as errors of the catalogue; everything else as it is. */
-export function explainStateError(error: unknown): unknown {
+export function explainSqliteError(error: unknown): unknown {
   if (isUnshipError(error)) return error;
   const code = (error as { readonly errcode?: unknown } | null)?.errcode;
   if (typeof code !== 'number') return error;
@@ -32,7 +32,7 @@ export function explainOpeningError(error: unknown, file: string): unknown {
   const details = { happened: `${file}: ${messageOf(error)}`, done: 'nothing', cause: error };
   if (primary === full) return new UnshipError('disk-full', details);
   if (unreadable.has(primary)) return new UnshipError('state-corrupt', details);
-  return explainStateError(error);
+  return explainSqliteError(error);
 }
 
 const locked = 5;

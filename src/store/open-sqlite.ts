@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
-import { UnshipError } from '../domain/errors.ts';
 import type { Runtime } from '../domain/runtime.ts';
-import { explainOpeningError } from './explain-error.ts';
+import { explainOpeningError } from './explain-sqlite-error.ts';
 import { type Keeping, plainKeeping } from './keeping.ts';
 import { isLocked, NodeSqliteDialect } from './node-sqlite-dialect.ts';
-import { stateMigrations, type Tables } from './schema.ts';
+import type { Tables } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
+import { assertReadable, newestStateVersion, stateMigrations } from './state-migrations.ts';
 import type { Store } from './store.port.ts';
 
 /**
@@ -73,23 +73,18 @@ function useWriteAheadLog(database: DatabaseSync): void {
 
 /** `application_id` carries the oldest version that can read the file, `user_version` the version it has. */
 function migrate(database: DatabaseSync, file: string): void {
-  const newest = stateMigrations.at(-1)?.version ?? 0;
   const version = pragma(database, 'user_version');
-  if (version === newest) return;
-  if (version > newest) {
-    const readableFrom = pragma(database, 'application_id');
-    if (readableFrom <= newest) return;
-    throw new UnshipError('state-version', {
-      happened: `${file} has version ${version}, readable from ${readableFrom}; this program knows ${newest}`,
-      done: 'nothing',
-    });
+  if (version === newestStateVersion) return;
+  if (version > newestStateVersion) {
+    assertReadable(file, version, pragma(database, 'application_id'));
+    return;
   }
   database.exec('begin immediate');
   try {
     // Another process may have brought it forward while this one waited for the lock.
     const current = pragma(database, 'user_version');
     for (const migration of stateMigrations.filter((item) => item.version > current)) {
-      for (const statement of migration.statements) database.exec(statement);
+      for (const statement of migration.sqlite) database.exec(statement);
       database.exec(`pragma user_version = ${migration.version}`);
       database.exec(`pragma application_id = ${migration.readableFrom}`);
     }
