@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { systemRuntime } from '../src/app/system-runtime.ts';
 import { copyLive } from '../src/providers/sqlite/backups.ts';
 import { createCore } from '../src/providers/sqlite/core.ts';
-import { publishFile } from '../src/providers/sqlite/files.ts';
+import { publishFile } from '../src/databases/files.ts';
 import { createSqlite } from '../src/providers/sqlite/index.ts';
 import type { ProviderEnvironment } from '../src/surfaces/provider.port.ts';
 import { atMost, type BenchOptions, type Findings } from './report.ts';
