@@ -179,7 +179,7 @@ function rehearsalRows(parts: Parts): DoctorReport['rows'] {
     level: 'FAIL' as const,
     subject: surface,
     text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
-    fix: `name it in ${surface}: sqlite({ …, environment: 'NAME' })`,
+    fix: `name it in ${surface}: ${parts.definition.surfaces[surface]?.provider ?? 'sqlite'}({ …, environment: 'NAME' })`,
   }));
 }
 

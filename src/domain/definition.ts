@@ -26,7 +26,7 @@ export interface EnvironmentDefinition {
   readonly approvals?: readonly ('release' | 'rollback')[];
 }
 
-/** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `feed({ … })`. */
+/** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `postgres({ … })`, `feed({ … })`. */
 export interface SurfaceDefinition<O = Json> {
   readonly provider: string;
   readonly kind: SurfaceKind;
