@@ -1,5 +1,6 @@
+import type { DatabaseProblem } from '../../surfaces/database/database.port.ts';
 import { type Connection, identifier } from './connection.ts';
-import { type Core, maintenanceOf, nameOf } from './core.ts';
+import { type Core, maintenanceOf, nameOf, open } from './core.ts';
 import { foundPrograms, type Programs } from './programs.ts';
 
 /** What is seen of server, role and machine; everything that follows from it is in `adviceFrom`. */
@@ -186,4 +187,14 @@ export async function diagnose(core: Core, connection: Connection): Promise<Diag
     noBackup: first === undefined ? null : { reason: first.what, next: first.mend },
     canRestore: advice.strategies.includes('restore'),
   };
+}
+
+/** See DatabasePort.problems. */
+export async function problems(core: Core): Promise<readonly DatabaseProblem[]> {
+  await using connection = await open(core, 'look');
+  const { missing, warnings } = adviceFrom(await doctorFacts(core, connection));
+  const as =
+    (level: DatabaseProblem['level']) =>
+    ({ what, mend }: Missing): DatabaseProblem => ({ level, text: what, fix: mend });
+  return [...missing.map(as('FAIL')), ...warnings.map(as('warn'))];
 }

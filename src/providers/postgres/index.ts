@@ -4,6 +4,7 @@ import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.
 import type { ReleaseId } from '../../domain/release.ts';
 import type {
   DatabasePort,
+  DatabaseProblem,
   MigrateDownResult,
   MigrationRequest,
   RehearsalDatabase,
@@ -15,6 +16,7 @@ import type { LookContext, Observation, Query, WorkContext } from '../../surface
 import { looksWhole, readBackup } from './backup-record.ts';
 import { backupId, discardUnfinished, takeBackup, verifyBackup } from './backups.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
+import { problems } from './doctor.ts';
 import { migrateDown } from './migrate-down.ts';
 import { migrateUp } from './migrate-up.ts';
 import { countRestoreRisk, observe, verifySchema } from './observe.ts';
@@ -104,6 +106,10 @@ class PostgresPort implements DatabasePort {
     expected: { readonly fingerprint?: string; readonly applied: readonly string[] },
   ): Promise<Observation> {
     return told(() => verifySchema(this.#core, expected));
+  }
+
+  problems(): Promise<readonly DatabaseProblem[]> {
+    return told(() => problems(this.#core));
   }
 
   countRestoreRisk(context: LookContext, backup: string): Promise<DataAtRisk> {
