@@ -77,6 +77,11 @@ export async function dumpInto(context: LookContext, core: Core, folder: string)
     ...['--format=directory', '--jobs=2', '--compress=1', '--no-password', '--lock-wait-timeout=10s'],
     ...[`--snapshot=${row?.exported ?? ''}`, `--file=${folder}`],
   ];
+  // A dump whose unship was killed goes on by itself: into files that nobody wants, under locks that others wait for.
+  await connection.rows(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+     WHERE datname = current_database() AND usename = current_user AND application_name = 'unship: pg_dump'`,
+  );
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   const dumped = runProgram(programs, 'pg_dump', args, core.url(), signal);

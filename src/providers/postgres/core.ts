@@ -69,11 +69,15 @@ export function coreOn(core: Core, database: string): Core {
 }
 
 export async function open(core: Core, purpose: string, database?: string): Promise<Connection> {
-  return await connect(core.url(), { purpose, ...(database === undefined ? {} : { database }) });
+  const connection = await connect(core.url(), { purpose, ...(database === undefined ? {} : { database }) });
+  // Policies that hide rows even from their owner must lead to an error, never to a count or a record of some.
+  await connection.run('SET row_security = off');
+  return connection;
 }
 
 /** Values as texts that are read back as the same values, on every server; the session's own settings after it. */
 export const exactTexts = `SET LOCAL datestyle = 'ISO, MDY'; SET LOCAL intervalstyle = 'postgres';
-  SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; SET LOCAL timezone = 'UTC'`;
+  SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; SET LOCAL timezone = 'UTC';
+  SET LOCAL row_security = off`;
 export const ownTexts =
-  'RESET datestyle; RESET intervalstyle; RESET extra_float_digits; RESET bytea_output; RESET timezone';
+  'RESET datestyle; RESET intervalstyle; RESET extra_float_digits; RESET bytea_output; RESET timezone; SET row_security = on';

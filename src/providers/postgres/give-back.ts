@@ -125,7 +125,8 @@ async function giveValues(
   part: Judged,
   live: Table,
   sets: readonly Assignment[],
-): Promise<GivenBack> {
+  apart: boolean,
+): Promise<GivenBack | null> {
   const { rows, judged, table } = part;
   if (sets.length === 0 || table.keyBefore.length === 0) return { givenBack: 0, keptEdits: 0, withheld: 0 };
   const from = `${rows} AS g JOIN ${judged} AS e ON e.n = g.n`;
@@ -157,7 +158,9 @@ async function giveValues(
       withheld += left;
     });
   };
-  if (!(await give(sets))) {
+  const isGiven = await give(sets);
+  if (!isGiven && !apart) return null;
+  if (!isGiven) {
     // One of them does not fit any more: a rule stands against it, or its type is another one. The others do.
     for (const set of sets) {
       if (await give([set])) continue;
@@ -175,7 +178,8 @@ async function giveRows(
   connection: Connection,
   { table, rows, judged }: Judged,
   live: Table,
-): Promise<GivenBack> {
+  isLast: boolean,
+): Promise<GivenBack | null> {
   const columns = new Map(storedColumns(live).map((column) => [column.name, column]));
   const names = [...table.mapped.map(([before]) => before), ...table.dropped];
   const kept = names.flatMap((name, at) => {
@@ -185,7 +189,7 @@ async function giveRows(
   const all = await count(connection, `SELECT count(*) AS n FROM ${rows} WHERE d = 2`);
   if (all === 0 || kept.length === 0) return { givenBack: 0, keptEdits: 0, withheld: all };
   let given = 0;
-  await attempt(connection, async () => {
+  const isGiven = await attempt(connection, async () => {
     const result = await connection.client.query(
       `INSERT INTO ${live.sql} (${kept.map(({ name }) => identifier(name)).join(', ')}) OVERRIDING SYSTEM VALUE
        SELECT ${kept.map(({ value }) => value).join(', ')} FROM ${rows} AS g JOIN ${judged} AS e ON e.n = g.n
@@ -193,7 +197,7 @@ async function giveRows(
     );
     given = result.rowCount ?? 0;
   });
-  return { givenBack: given, keptEdits: 0, withheld: all - given };
+  return isGiven || isLast ? { givenBack: given, keptEdits: 0, withheld: all - given } : null;
 }
 
 /** False, and nothing of it remains, when the server refuses it. */
@@ -223,6 +227,31 @@ async function keepSequences(connection: Connection, table: ArchivedTable, live:
   }
 }
 
+/** One thing to give back; null when the server refuses it, and it is not the last time that it is tried. */
+interface Gift {
+  readonly live: Table;
+  give(isLast: boolean): Promise<GivenBack | null>;
+}
+
+/** What refers to rows that are given back later is refused at first: again and again, as long as that helps. */
+async function giveAll(connection: Connection, gifts: readonly Gift[]): Promise<readonly GivenBack[]> {
+  const given: GivenBack[] = [];
+  let open = gifts;
+  for (let isLast = false; open.length > 0; ) {
+    const refused: Gift[] = [];
+    for (const gift of open) {
+      await withoutTriggers(connection, gift.live, async () => {
+        const result = await gift.give(isLast);
+        if (result === null) refused.push(gift);
+        else given.push(result);
+      });
+    }
+    isLast = refused.length === open.length;
+    open = refused;
+  }
+  return given;
+}
+
 /**
  * After the statements of the way back: values that are still the migration's get the ones from before it, dropped
  * columns and tables that are there again get their content, deleted rows come back where their key is free.
@@ -234,6 +263,8 @@ export async function giveBack(
   judged: readonly Judged[],
 ): Promise<GivenBack> {
   const all: GivenBack[] = [];
+  const rowsFirst: Gift[] = [];
+  const valuesThen: Gift[] = [];
   const parts = new Map(judged.map((part) => [part.table, part]));
   for (const table of archive.record.tables) {
     if (table.rows === null || table.before === null) continue;
@@ -252,12 +283,13 @@ export async function giveBack(
         )
       : 0;
     all.push({ givenBack: 0, keptEdits: edits, withheld: 0 });
-    await withoutTriggers(connection, live, async () => {
-      all.push(await giveValues(connection, part, live, assignments(part, rewrites, live)));
-      if (rewrites || table.after === null) all.push(await giveRows(connection, part, live));
-    });
+    const rewritesRows = rewrites || table.after === null;
+    if (rewritesRows) rowsFirst.push({ live, give: (isLast) => giveRows(connection, part, live, isLast) });
+    const sets = assignments(part, rewrites, live);
+    valuesThen.push({ live, give: (isLast) => giveValues(connection, part, live, sets, isLast) });
     await keepSequences(connection, table, live);
   }
+  all.push(...(await giveAll(connection, [...rowsFirst, ...valuesThen])));
   return {
     givenBack: sum(all, 'givenBack'),
     keptEdits: sum(all, 'keptEdits'),

@@ -27,7 +27,16 @@ function folders(core: Core): readonly string[] {
   );
 }
 
-async function versionIn(folder: string): Promise<Programs | undefined> {
+/** A program's version does not change while this process runs. */
+const versions = new Map<string, Promise<Programs | undefined>>();
+
+function versionIn(folder: string): Promise<Programs | undefined> {
+  const known = versions.get(folder) ?? askVersion(folder);
+  versions.set(folder, known);
+  return known;
+}
+
+async function askVersion(folder: string): Promise<Programs | undefined> {
   try {
     const { stdout } = await run(join(folder, 'pg_dump'), ['--version'], { timeout: 10_000 });
     const version = /\b(\d+)(?:\.\d+)?\b/.exec(stdout);
