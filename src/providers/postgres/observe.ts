@@ -59,14 +59,8 @@ function preImagesOf(migration: Migration, holds: boolean, live: Live): Migratio
     return archive.record.tables.some((table) => table.unmatched !== null && table.rows !== null)
       ? 'none'
       : 'recorded';
-  const earlier = live.applied.slice(0, at);
-  const before = live.backups.some(
-    (backup) =>
-      backup.verified &&
-      backup.applied.length <= earlier.length &&
-      backup.applied.every((version, index) => version === earlier[index]),
-  );
-  return before ? 'backup' : 'none';
+  // A backup has them, but nothing here takes them out of it row by row.
+  return 'none';
 }
 
 function factsOfMigration(core: Core, migration: Migration, live: Live): MigrationFacts {
