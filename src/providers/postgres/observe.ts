@@ -9,7 +9,7 @@ import { listBackups, requireBackup } from './backup-record.ts';
 import { verifyBackup } from './backups.ts';
 import { countRows, readCatalogue } from './catalogue.ts';
 import type { Connection } from './connection.ts';
-import { type Core, nameOf, open } from './core.ts';
+import { type Core, exactTexts, nameOf, open } from './core.ts';
 import { diagnose } from './doctor.ts';
 import { countDownRisk } from './down-risk.ts';
 import { fingerprintOf, schemaParts } from './fingerprint.ts';
@@ -126,6 +126,7 @@ export async function countRestoreRisk(context: LookContext, core: Core, id: str
   const record = requireBackup(core, id);
   await verifyBackup(context, core, id);
   await using connection = await open(core, 'count');
+  await connection.run(`BEGIN READ ONLY; ${exactTexts}`);
   return await countRestoreLoss(context, core, connection, record);
 }
 

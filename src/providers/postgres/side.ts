@@ -116,6 +116,14 @@ async function followMarks(
   }
 }
 
+/** A dump that was taken while writes were being captured has the publication that did it. */
+async function dropOwnPublications(connection: Connection): Promise<void> {
+  const own = await connection.rows<{ name: string }>(
+    `SELECT pubname::text AS name FROM pg_publication WHERE starts_with(pubname::text, '${ownSchema}')`,
+  );
+  for (const { name } of own) await connection.run(`DROP PUBLICATION ${identifier(name)}`);
+}
+
 /**
  * A database beside the live one with the content of a dump, proven to be what was dumped. One that an attempt before
  * has left is dropped first. Never through psql: a dump may carry commands of it.
@@ -142,6 +150,7 @@ export async function restoreBeside(
     context.signal,
   );
   await connection.run('SET statement_timeout = 0; ANALYZE');
+  await dropOwnPublications(connection);
   await followMarks(core, connection, record);
   const found = await contentOf(core, connection);
   const seen = ({ fingerprint, applied, rows }: typeof record): string =>

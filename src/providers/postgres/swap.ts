@@ -4,7 +4,7 @@ import type { WorkContext } from '../../surfaces/surface.port.ts';
 import type { BackupRecord } from './backup-record.ts';
 import { readCatalogue } from './catalogue.ts';
 import { type Connection, identifier } from './connection.ts';
-import { type Core, maintenanceOf, nameOf, open } from './core.ts';
+import { type Core, exactTexts, maintenanceOf, nameOf, open } from './core.ts';
 import { raiseFence } from './fence.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 import { limits } from './session.ts';
@@ -22,6 +22,7 @@ async function stopWriters(context: WorkContext, core: Core, watcher: Connection
   await watcher.run(limits(core));
   // Through the count and the swap; nothing of this session is ever committed.
   await watcher.run('SET idle_in_transaction_session_timeout = 60000; BEGIN');
+  await watcher.run(exactTexts);
   await raiseFence(watcher, context.fence);
   for (const table of (await readCatalogue(watcher)).values())
     await watcher.run(`LOCK TABLE ${table.sql} IN SHARE MODE`);
