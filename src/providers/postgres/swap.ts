@@ -100,6 +100,7 @@ export async function swap(
     await context.runtime.clock.sleep(20);
   }
   await renamed;
+  context.runtime.faults.point('postgres.restore.renaming');
   await renamer.run(`ALTER DATABASE ${identifier(side)} RENAME TO ${identifier(live)}`);
   context.runtime.faults.point('postgres.restore.renamed');
   await renamer.run('COMMIT');

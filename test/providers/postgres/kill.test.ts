@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PostgresCluster } from '../../support/postgres-cluster.ts';
 import { contextOf, type Files } from '../sqlite/world.ts';
 import { makeWorld, type PostgresWorld, prepareRole } from './world.ts';
@@ -105,6 +106,7 @@ const points: readonly (readonly [step: string, points: readonly string[]])[] = 
     [
       'postgres.restore.staged',
       'postgres.restore.before',
+      'postgres.restore.renaming',
       'postgres.restore.renamed',
       'postgres.restore.after',
       'postgres.restore.kept',
@@ -147,6 +149,25 @@ describe('killed anywhere, whoever goes on comes to the same end', { concurrency
       });
     }
   }
+
+  it('nothing of a process that is frozen in the middle comes any more once another has raised the fence', async () => {
+    await using world = await prepare('up');
+    const before = await content(world);
+    const args = ['--disable-warning=ExperimentalWarning', program, world.root, world.url];
+    const frozen = spawn(process.execPath, [...args, 'up', 'postgres.migrate-up.before', 'SIGSTOP'], {
+      stdio: 'ignore',
+    });
+    const ended = once(frozen, 'close') as Promise<[number | null, string | null]>;
+    const held = `SELECT 1 FROM pg_stat_activity WHERE datname = '${world.database}' AND state = 'idle in transaction'`;
+    while ((await cluster.query(held)).length === 0) await sleep(20);
+    // It has to wait for the lock of the frozen one, and gets it when the server has ended that.
+    await world.port.raiseFence(contextOf('newer', { fence: 9 }));
+    assert.deepEqual(await content(world), before);
+    frozen.kill('SIGCONT');
+    const [code] = await ended;
+    assert.notEqual(code, 0, 'it is told that nothing has come of it');
+    assert.deepEqual(await content(world), before);
+  });
 
   it('a rehearsal that was killed is cleared by the next one', async () => {
     await using world = await prepare('rehearse');

@@ -5,16 +5,16 @@ import { Commits, contextOf, environmentIn, type Files, runtime } from '../sqlit
 
 /**
  * One step in a process of its own: `node killed-process.ts ROOT URL STEP POINT`. At the named fault point the process
- * kills itself, as a crash would. Prints what the step returned.
+ * kills itself, as a crash would; with a fourth argument it gets that signal instead. Prints what the step returned.
  */
-const [root = '', url = '', step = '', deadly = ''] = process.argv.slice(2);
+const [root = '', url = '', step = '', deadly = '', signal = 'SIGKILL'] = process.argv.slice(2);
 const files = JSON.parse(readFileSync(join(root, 'files.json'), 'utf8')) as Files;
 const commits = new Commits();
 const commit = commits.add(files);
 const { port } = createPostgres({ url }, environmentIn(root, commits.source()));
 const faults = {
   point: (name: string): void => {
-    if (name === deadly) process.kill(process.pid, 'SIGKILL');
+    if (name === deadly) process.kill(process.pid, signal);
   },
 };
 const context = contextOf(step, { runtime: { ...runtime, faults }, fence: 5 });
