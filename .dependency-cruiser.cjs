@@ -51,7 +51,11 @@ module.exports = {
     }),
     ...may('^src/providers/feed/', packages('yaml')),
     ...may('^src/providers/sqlite/', packages('age-encryption')),
+    ...may('^src/providers/postgres/', packages('pg')),
     ...may('^src/providers/(feed|server)/', inside('builds')),
+    // What database providers have in common: texts of migrations, and files that are whole or not there.
+    ...may(code('databases'), domain, ports, inside('databases'), core),
+    ...may('^src/providers/(postgres|sqlite)/', inside('databases')),
     ...may('^src/providers/server/', '^src/gateway/client[.]ts$'),
 
     // The composition root: anything but the programs that use it.

@@ -33,7 +33,7 @@ const programs: readonly Program[] = [
 ];
 
 const cold =
-  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|shared-state|standby|watch)|cli\/(commands|completion|manual|help)|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|slack|sqlite)|gateway\/(?!client|protocol)|store\/(carry-over|explain-postgres|inspect-postgres|open-postgres|postgres-))/;
+  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|shared-state|standby|watch)|cli\/(commands|completion|manual|help)|databases|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|postgres|slack|sqlite)|gateway\/(?!client|protocol)|store\/(carry-over|explain-postgres|inspect-postgres|open-postgres|postgres-))/;
 
 /**
  * What every plan and rollback needs lies in one file: opening eighty small ones was a third of a start. The rest

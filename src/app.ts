@@ -102,6 +102,14 @@ async function openSurfaces(
         processEnvironment = { ...processEnvironment, ...opened.environment };
         break;
       }
+      case 'postgres': {
+        const { createPostgres } = await import('./providers/postgres/index.ts');
+        const opened = createPostgres(definition.options as never, environmentOf(name));
+        databases.set(name, opened.port);
+        surfaces.set(name, databaseSurface(name, opened.port));
+        processEnvironment = { ...processEnvironment, ...opened.environment };
+        break;
+      }
       case 'server': {
         const { createServer } = await import('./providers/server/index.ts');
         const port = createServer(definition.options as never, environmentOf(name));
@@ -119,7 +127,7 @@ async function openSurfaces(
       default:
         throw new UnshipError('config-invalid', {
           happened: `surface ${name} names the provider \`${definition.provider}\`, which this version does not have`,
-          next: 'one of: server, sqlite, feed',
+          next: 'one of: server, sqlite, postgres, feed',
         });
     }
   }

@@ -2,6 +2,8 @@ import { isUnshipError, messageOf } from '../domain/errors.ts';
 import type { DatabaseFacts, SurfaceFacts } from '../domain/facts.ts';
 import type { ReleaseId } from '../domain/release.ts';
 import type { DoctorReport } from '../domain/report.ts';
+import { timeLimit } from '../domain/time-limit.ts';
+import type { DatabasePort } from '../surfaces/database/database.port.ts';
 import { proofRows } from './backup-care.ts';
 import { damagedJournals } from './damaged-journals.ts';
 import { look } from './observe.ts';
@@ -44,6 +46,7 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     const fix = 'allow user namespaces (unshare) on this machine: unship explain build-not-enclosed';
     rows.push({ level: 'warn', subject: surface, text, fix });
   }
+  for (const [surface, port] of parts.databases) rows.push(...(await databaseProblems(parts, surface, port)));
   for (const [surface, port] of parts.desktops) {
     const problems = await port.standbyProblems();
     rows.push(
@@ -74,6 +77,24 @@ export async function doctorReport(parts: Parts, makePlan: MakePlan): Promise<Do
     });
   const surfaces = [...new Set(noWayBack)];
   return { schema: 'unship.doctor/1', noWayBack: surfaces, surfaces: parts.surfaces.size, rows };
+}
+
+const problemsWithinMs = 20_000;
+
+/** None where the database can't be asked: that is told already. */
+async function databaseProblems(
+  { runtime }: Parts,
+  surface: string,
+  port: DatabasePort,
+): Promise<DoctorReport['rows']> {
+  using limit = timeLimit(runtime.clock, problemsWithinMs);
+  try {
+    const problems = (await port.problems?.({ runtime, signal: limit.signal })) ?? [];
+    return problems.map((problem) => ({ subject: surface, ...problem }));
+  } catch (error) {
+    if (!isUnshipError(error)) throw error;
+    return [];
+  }
 }
 
 /** A release is made from a commit: where there is none, it would be refused. */
@@ -186,7 +207,7 @@ function rehearsalRows(parts: Parts): DoctorReport['rows'] {
     level: 'FAIL' as const,
     subject: surface,
     text: 'no variable tells the application where it is: a rehearsal would open the live one, so none is done',
-    fix: `name it in ${surface}: sqlite({ …, environment: 'NAME' })`,
+    fix: `name it in ${surface}: ${parts.definition.surfaces[surface]?.provider ?? 'sqlite'}({ …, environment: 'NAME' })`,
   }));
 }
 

@@ -10,10 +10,10 @@ export function databasesWithoutVariable({ databases, webs, definition }: Parts)
   });
 }
 
-export function wouldOpenLive(surface: string): UnshipError {
+export function wouldOpenLive(surface: string, provider: string): UnshipError {
   return new UnshipError('rehearsal-failed', {
     happened: `${surface} does not say which variable tells the application where its database is, so on the copy it would open the live one`,
     done: 'nothing was started',
-    next: `name it: ${surface}: sqlite({ …, environment: 'NAME' }); or give up rehearsing with rehearsal: 'off'`,
+    next: `name it: ${surface}: ${provider}({ …, environment: 'NAME' }); or give up rehearsing with rehearsal: 'off'`,
   });
 }

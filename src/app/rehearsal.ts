@@ -116,7 +116,8 @@ async function makeCopy(parts: Parts, context: WorkContext, folder: string): Pro
       ends.push(() => copied.dispose());
       databases.set(name, copied.port);
       surfaces.set(name, databaseSurface(name, copied.port));
-      if (parts.webs.size > 0 && Object.keys(copied.environment).length === 0) throw wouldOpenLive(name);
+      if (parts.webs.size > 0 && Object.keys(copied.environment).length === 0)
+        throw wouldOpenLive(name, parts.definition.surfaces[name]?.provider ?? '');
       environment = { ...environment, ...copied.environment };
     }
     for (const [name, port] of parts.webs) {

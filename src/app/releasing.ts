@@ -111,7 +111,8 @@ export class Releasing {
   ): Promise<RehearsalRecord | Refusal> {
     // Known before anything is built: minutes of a build are not spent on a rehearsal that can't be.
     const [unnamed] = databasesWithoutVariable(this.#parts);
-    if (unnamed !== undefined) throw wouldOpenLive(unnamed);
+    if (unnamed !== undefined)
+      throw wouldOpenLive(unnamed, this.#parts.definition.surfaces[unnamed]?.provider ?? '');
     const plan = await this.#plans.keep(() => rehearsalPlan(this.#parts, release, changed));
     if (isRefusal(plan)) return plan;
     const { signal, onEvent } = request;

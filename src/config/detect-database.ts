@@ -6,6 +6,8 @@ const migrationFolders = ['migrations', 'db/migrations', 'database/migrations', 
 const databaseFolders = ['.', 'data', 'db', 'database', 'var', 'storage'];
 const databaseFile = /\.(db|sqlite|sqlite3|db3)$/i;
 
+const postgresDatabase = 'PostgreSQL database';
+
 type Format = 'dbmate' | 'up-down';
 
 interface Migrations {
@@ -13,12 +15,15 @@ interface Migrations {
   readonly format: Format;
 }
 
-/** SQLite files and migration folders; other databases are named, because a person should know they were seen. */
+/** SQLite files, PostgreSQL by its driver, and migration folders; other databases are named, because a person should know they were seen. */
 export function detectDatabases(root: string, packages: readonly string[]): readonly Finding[] {
-  const unsupported = packages.flatMap((folder) => otherDatabases(root, folder));
   const migrations = findMigrations(root, packages);
   const files = findFiles(root);
   const variable = findVariable(root) ?? findReadVariable(root);
+  const server = files.length > 0 ? undefined : findServer(root, packages, migrations, variable);
+  const unsupported = packages
+    .flatMap((folder) => otherDatabases(root, folder))
+    .filter((one) => server === undefined || one.kind !== 'unsupported' || one.what !== postgresDatabase);
   const supported = files.map((file, index): Finding => {
     // Migrations belong to one database; with several files it is the first, and a person moves them.
     const own = index === 0 ? migrations : undefined;
@@ -34,11 +39,31 @@ export function detectDatabases(root: string, packages: readonly string[]): read
       variable: index === 0 ? variable : null,
     };
   });
-  if (files.length === 0 && migrations !== undefined && unsupported.length === 0) {
+  if (files.length === 0 && server === undefined && migrations !== undefined && unsupported.length === 0) {
     const what = `${migrations.format} migrations`;
     return [{ kind: 'unsupported', evidence: `${migrations.folder}/`, what, missing: 'no SQLite file yet' }];
   }
-  return [...supported, ...unsupported];
+  return [...supported, ...(server === undefined ? [] : [server]), ...unsupported];
+}
+
+/** A driver, migrations that can be run, and the variable that says where: less is not enough to go by. */
+function findServer(
+  root: string,
+  packages: readonly string[],
+  migrations: Migrations | undefined,
+  variable: string | null,
+): Finding | undefined {
+  if (migrations === undefined || variable === null || !/UR[LI]|DSN/.test(variable)) return undefined;
+  const folder = packages.find((one) => {
+    const json = readPackage(join(root, one));
+    return dependsOn(json, 'pg') || dependsOn(json, 'postgres');
+  });
+  if (folder === undefined) return undefined;
+  const evidence = `${migrations.folder}/ (${migrations.format}), ${variable}`;
+  return {
+    ...{ kind: 'database', surface: 'database', provider: 'postgres', evidence, variable },
+    ...{ migrations: migrations.folder, format: migrations.format },
+  };
 }
 
 function surfaceName(file: string): string {
@@ -94,8 +119,8 @@ const otherTools: readonly (readonly [path: string, what: string])[] = [
   ['knexfile.ts', 'Knex migrations'],
 ];
 const otherDrivers: readonly (readonly [name: string, what: string])[] = [
-  ['pg', 'PostgreSQL database'],
-  ['postgres', 'PostgreSQL database'],
+  ['pg', postgresDatabase],
+  ['postgres', postgresDatabase],
   ['mysql2', 'MySQL database'],
   ['mongodb', 'MongoDB database'],
 ];

@@ -32,6 +32,16 @@ export type Finding =
       /** Variable by which the application is told where its database is. */
       readonly variable: string | null;
     }
+  | {
+      readonly kind: 'database';
+      readonly surface: string;
+      readonly evidence: string;
+      readonly provider: 'postgres';
+      readonly migrations: string;
+      readonly format: 'dbmate' | 'up-down';
+      /** Variable that holds the address, for the application and for us. */
+      readonly variable: string;
+    }
   /** Seen, but this version can't take it back; or only a person can tell what is missing. */
   | {
       readonly kind: 'unsupported';

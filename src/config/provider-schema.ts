@@ -83,6 +83,28 @@ const sqliteOptions = z
     }),
   );
 
+const databaseAddress = z.string({ error: "write secret('DATABASE_URL')" }).check(
+  z.refine((value) => URL.canParse(value) && /^postgres(ql)?:$/.test(new URL(value).protocol), {
+    error: 'write an address that starts with postgres://',
+  }),
+  // The configuration is stored with each release, and printed.
+  z.refine((value) => !URL.canParse(value) || new URL(value).password === '', {
+    error: "an address with a password is a secret: secret('DATABASE_URL')",
+  }),
+);
+
+const postgresOptions = z.strictObject({
+  url: z.union([secretReference, databaseAddress]),
+  migrations: z.optional(text),
+  format: z.optional(z.enum(['dbmate', 'up-down'])),
+  environment: z.optional(
+    z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'name an environment variable')),
+  ),
+  maintenance: z.optional(text),
+  programs: z.optional(text),
+  keepBackups: z.optional(count),
+});
+
 const feedOptions = z.strictObject({
   root: z.optional(text),
   folder: text,
@@ -104,6 +126,7 @@ export const surfaceOptions: {
   server: { kind: 'web', options: serverOptions },
   feed: { kind: 'desktop', options: feedOptions },
   sqlite: { kind: 'database', options: sqliteOptions },
+  postgres: { kind: 'database', options: postgresOptions },
 };
 
 export const channelOptions: { readonly [provider: string]: { readonly options: z.ZodMiniType } } = {

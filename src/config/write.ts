@@ -26,13 +26,14 @@ type Supported = Exclude<Finding, { kind: 'unsupported' }>;
 export function configurationText(detection: Detection, answers: Answers): string {
   const found = detection.findings.filter((one): one is Supported => one.kind !== 'unsupported');
   const providers = [...new Set(found.map((one) => one.provider))].sort();
+  const hasSecret = found.some((one) => one.provider === 'postgres');
   const webs = found.filter((one) => one.kind === 'web');
   const checks = webs.map((one) => {
     const named = webs.length > 1 ? `surface: ${quote(one.surface)}, ` : '';
     return `{ ${named}http: ${quote(answers.health)}, status: 200 }`;
   });
   const lines = [
-    `import { defineApplication } from 'unship';`,
+    `import { ${hasSecret ? 'defineApplication, secret' : 'defineApplication'} } from 'unship';`,
     ...providers.map((name) => `import { ${name} } from 'unship/providers/${name}';`),
     '',
     'export default defineApplication({',
@@ -72,7 +73,11 @@ function surfaceLines(finding: Supported, answers: Answers, port: number): reado
     settings.push(`folder: 'updates'`, ...(finding.url === null ? [] : [`url: ${quote(finding.url)}`]));
   }
   if (finding.kind === 'database') {
-    settings.push(`file: ${quote(finding.file)}`);
+    const place =
+      finding.provider === 'sqlite'
+        ? `file: ${quote(finding.file)}`
+        : `url: secret(${quote(finding.variable)})`;
+    settings.push(place);
     if (finding.migrations !== null) settings.push(`migrations: ${quote(finding.migrations)}`);
     if (finding.variable !== null) settings.push(`environment: ${quote(finding.variable)}`);
   }

@@ -35,7 +35,7 @@ export interface StateDefinition {
   readonly options: { readonly url: SecretReference };
 }
 
-/** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `feed({ … })`. */
+/** A surface, as its provider's factory returns it: `server({ … })`, `sqlite({ … })`, `postgres({ … })`, `feed({ … })`. */
 export interface SurfaceDefinition<O = Json> {
   readonly provider: string;
   readonly kind: SurfaceKind;

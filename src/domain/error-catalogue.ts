@@ -175,6 +175,20 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'No session could be opened. What was under way is told as unknown until the server answers again.',
   },
+  'database-tools-missing': {
+    exit: exitCodes.refused,
+    title: 'pg_dump and pg_restore are missing, or older than the server',
+    next: "install the client programs of the server's version on this machine",
+    explain:
+      'Backups are taken and restored with the programs of PostgreSQL itself. One that is older than the server refuses it; a newer one is fine. Nothing was changed.',
+  },
+  'database-tool-failed': {
+    exit: exitCodes.failed,
+    title: 'pg_dump or pg_restore ended with an error',
+    next: 'mend what it names, then repeat; unship doctor names rights that are missing',
+    explain:
+      'A dump that is not whole is never used, and a restore happens beside the live database: that one is as it was.',
+  },
   'gateway-unreachable': {
     exit: exitCodes.failed,
     title: 'the gateway does not answer',

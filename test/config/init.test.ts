@@ -119,6 +119,32 @@ test('init says what it saw and cannot take back yet, and writes nothing when th
   assert.throws(() => statSync(join(folder, 'unship.config.ts')));
 });
 
+test('init finds a PostgreSQL database by its driver, its migrations and the variable that says where', async (context) => {
+  const folder = project(context, {
+    'package.json': JSON.stringify({ name: 'vault', dependencies: { pg: '8' } }),
+    'db/migrations/1_a.up.sql': 'create table a (id int);',
+    '.env.example': 'DATABASE_URL=postgres://localhost/vault',
+  });
+  assert.equal((await runProgram(folder, ['init', '--yes'])).code, 0);
+  const text = readFileSync(join(folder, 'unship.config.ts'), 'utf8');
+  assert.match(text, /import \{ defineApplication, secret \} from 'unship'/);
+  const config = await runProgram(folder, ['config', '--json']);
+  const { definition } = JSON.parse(config.stdout) as {
+    readonly definition: { readonly environments: { readonly production: { readonly surfaces: unknown } } };
+  };
+  assert.deepEqual(definition.environments.production.surfaces, {
+    database: {
+      provider: 'postgres',
+      kind: 'database',
+      options: {
+        url: { $secret: 'DATABASE_URL' },
+        migrations: 'db/migrations',
+        environment: 'DATABASE_URL',
+      },
+    },
+  });
+});
+
 test('detection: several packages get names of their own, code that is no health check is none', (context) => {
   const start = JSON.stringify({ scripts: { start: 'x' } });
   const folder = project(context, {

@@ -5,6 +5,7 @@ import { type ConfigurationProblem, problemsOf } from '../../src/config/schema.t
 import type { ChannelDefinition, SurfaceDefinition } from '../../src/domain/definition.ts';
 import { secret } from '../../src/index.ts';
 import { type FeedOptions, feed } from '../../src/providers/feed/options.ts';
+import { type PostgresOptions, postgres } from '../../src/providers/postgres/options.ts';
 import { type ServerOptions, server } from '../../src/providers/server/options.ts';
 import { type SlackOptions, slack } from '../../src/providers/slack/options.ts';
 import { type SqliteOptions, sqlite } from '../../src/providers/sqlite/options.ts';
@@ -39,6 +40,15 @@ const everySqliteOption: Required<SqliteOptions> = {
   identity: { $secret: 'BACKUP_IDENTITY' },
   keepBackups: 10,
 };
+const everyPostgresOption: Required<PostgresOptions> = {
+  url: secret('DATABASE_URL'),
+  migrations: 'migrations',
+  format: 'dbmate',
+  environment: 'DATABASE_URL',
+  maintenance: 'postgres',
+  programs: '/usr/lib/postgresql/15/bin',
+  keepBackups: 10,
+};
 const everyFeedOption: Required<FeedOptions> = {
   root: 'desktop',
   folder: '/srv/updates',
@@ -62,6 +72,8 @@ const definitions: readonly (SurfaceDefinition<object> | ChannelDefinition<objec
   }),
   sqlite(everySqliteOption),
   sqlite({ file: 'vault.db' }),
+  postgres(everyPostgresOption),
+  postgres({ url: 'postgres://app@localhost/vault' }),
   feed(everyFeedOption),
   slack(everySlackOption),
 ];
@@ -95,4 +107,12 @@ test('and none that they do not have', () => {
     const schema = (surfaceOptions[provider] ?? channelOptions[provider])?.options;
     assert.equal(schema?.safeParse({ ...options, invented: 1 }).success, false, provider);
   }
+});
+
+test('an address with a password is a secret, and never stands in the configuration itself', () => {
+  const { options } = surfaceOptions.postgres ?? {};
+  const problems = (url: unknown): unknown => options?.safeParse({ url }).error?.issues.length;
+  assert.equal(problems(secret('DATABASE_URL')), undefined);
+  assert.equal(problems('postgres://app:password@localhost/vault'), 1);
+  assert.equal(problems('mysql://app@localhost/vault'), 1);
 });

@@ -21,12 +21,12 @@ import { createEvidenceFolder } from '../../src/app/evidence-folder.ts';
 import { systemRuntime } from '../../src/app/system-runtime.ts';
 import { rememberConfiguration } from '../../src/config/last-released.ts';
 import { openStateFolder } from '../../src/config/state-folder.ts';
+import { copyFileDurably, writeFileDurably } from '../../src/databases/files.ts';
 import { StateFile } from '../../src/gateway/state.ts';
 import { copyWhole, digest, linkOrCopy, writeWhole } from '../../src/providers/feed/files.ts';
 import { writeJson } from '../../src/providers/server/files.ts';
 import { flip } from '../../src/providers/server/symlink-switch.ts';
 import { encrypt } from '../../src/providers/sqlite/age-files.ts';
-import { copyFileDurably, writeFileDurably } from '../../src/providers/sqlite/files.ts';
 
 const swaps = 10_000;
 const recipient = await identityToRecipient(await generateX25519Identity());

@@ -60,7 +60,7 @@ test('control 37: the package holds these files and no others', () => {
       .replace(/^dist\/(backup-worker|cli|gateway)-[A-Za-z0-9_-]+\.(c?js)$/, 'dist/$1-*.$2')
       .replace(/^dist\/domain\/[a-z-]+\.(js|d\.ts)$/, 'dist/domain/*.$1'),
   );
-  const providers = ['feed', 'server', 'slack', 'sqlite'];
+  const providers = ['feed', 'postgres', 'server', 'slack', 'sqlite'];
   assert.deepEqual(
     [...new Set(kinds)].sort(),
     [

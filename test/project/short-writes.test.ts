@@ -31,7 +31,7 @@ test('half a record of a backup is none, and the one before it stays', (context)
   const file = join(folderFor(context), 'record.json');
   writeFileSync(file, 'the one before');
   const call = `writeFileDurably(${JSON.stringify(file)}, ${JSON.stringify(long)})`;
-  const ended = withinOneBlock(`${imported('providers/sqlite/files.ts')}.${call}`);
+  const ended = withinOneBlock(`${imported('databases/files.ts')}.${call}`);
   assert.match(ended.stderr, /EFBIG/);
   assert.equal(readFileSync(file, 'utf8'), 'the one before');
 });

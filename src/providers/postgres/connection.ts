@@ -72,13 +72,24 @@ function unreachable(url: string, cause: unknown): UnshipError {
   });
 }
 
+/** The protocol would end the statement at it, and something else would run. */
+function refuseNul(text: string): void {
+  if (!text.includes('\0')) return;
+  throw new UnshipError('name-invalid', {
+    happened: `${JSON.stringify(text)} has a NUL character in it`,
+    done: 'nothing',
+  });
+}
+
 /** As SQL writes a name: quotes around it, and doubled within it. */
 export function identifier(...parts: readonly string[]): string {
+  parts.forEach(refuseNul);
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
 }
 
 /** As SQL writes a text, whatever `standard_conforming_strings` says. */
 export function literal(text: string): string {
+  refuseNul(text);
   const quoted = `'${text.replaceAll("'", "''").replaceAll('\\', '\\\\')}'`;
   return text.includes('\\') ? ` E${quoted}` : quoted;
 }

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { ensureFolder, publishFile, removeDatabase, writeFileDurably } from '../../databases/files.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import { createDatabase, openDatabase } from './connection.ts';
 import type { TableChange } from './correspondence.ts';
-import { ensureFolder, publishFile, removeDatabase, writeFileDurably } from './files.ts';
 
 export type Direction = 'up' | 'down';
 

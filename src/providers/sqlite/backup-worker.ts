@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
 import { backup as onlineBackup } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import { removeDatabase, sha256OfFile } from '../../databases/files.ts';
 import { isUnshipError, messageOf } from '../../domain/errors.ts';
 import { openDatabase, requireFile } from './connection.ts';
-import { removeDatabase, sha256OfFile } from './files.ts';
 import type { Inspection, LongWork, LongWorkKind, Reply, SentError } from './long-work.ts';
 import { countRows, readSchema } from './schema.ts';
 import { singleFile } from './single-file.ts';

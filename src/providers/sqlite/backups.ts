@@ -1,6 +1,13 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import {
+  ensureFolder,
+  publishFile,
+  removeDatabase,
+  requireSpace,
+  writeFileDurably,
+} from '../../databases/files.ts';
 import { isUnshipError, UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts, DatabaseFacts } from '../../domain/facts.ts';
 import { isSafeName } from '../../domain/names.ts';
@@ -18,7 +25,6 @@ import {
 import { beginWrite, isWriteAheadLog, openDatabase, rollBack } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
-import { ensureFolder, publishFile, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
 import { longWork } from './long-work.ts';
 import { nextMoment } from './moments.ts';
 import { keepElsewhere } from './second-location.ts';

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { MigrationTexts } from '../../databases/texts.ts';
 import type { MigrationFormat } from '../../domain/migrations/migration-files.ts';
 import type { ProviderEnvironment } from '../../surfaces/provider.port.ts';
 import { Archives } from './archive.ts';
@@ -8,7 +9,6 @@ import { describeSchema } from './fingerprint.ts';
 import { formatOfLedger, type Ledger, ledgerOf } from './ledger.ts';
 import type { SqliteOptions } from './options.ts';
 import { readSchema } from './schema.ts';
-import { MigrationTexts } from './texts.ts';
 
 /** One SQLite database and the private folder of everything that is kept about it. */
 export interface Core {

@@ -1,3 +1,4 @@
+import { ensureFolder } from '../../databases/files.ts';
 import type { BackupFacts, DataAtRisk, DatabaseFacts } from '../../domain/facts.ts';
 import type { ReleaseId } from '../../domain/release.ts';
 import type { Secret } from '../../domain/secret.ts';
@@ -15,7 +16,6 @@ import { backupId, discardUnfinished, takeBackup, verifyBackup } from './backups
 import { withErrorsExplained } from './connection.ts';
 import { type Core, type CoreSettings, createCore } from './core.ts';
 import { fenceOff } from './fence-off.ts';
-import { ensureFolder } from './files.ts';
 import { migrateDown } from './migrate-down.ts';
 import { migrateUp } from './migrate-up.ts';
 import { countRestoreRisk, observe, verifySchema } from './observe.ts';

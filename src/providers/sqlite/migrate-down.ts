@@ -1,5 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { requireSpace } from '../../databases/files.ts';
 import { UnshipError } from '../../domain/errors.ts';
 import type { Migration } from '../../domain/migrations/migration-files.ts';
 import type { MigrateDownResult, MigrationRequest } from '../../surfaces/database/database.port.ts';
@@ -10,7 +11,6 @@ import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { downScript } from './down-script.ts';
 import type { Script } from './dry-run.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
-import { requireSpace } from './files.ts';
 import { type LoadedArchive, loadArchive } from './loaded-archive.ts';
 import { archiveSubject, commit, recordOf, withScratch } from './migration-work.ts';
 import { nextMoment } from './moments.ts';

@@ -1,3 +1,4 @@
+import { requireSpace } from '../../databases/files.ts';
 import { fileOf, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { MigrationRequest } from '../../surfaces/database/database.port.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
@@ -5,7 +6,6 @@ import type { ArchiveWriter } from './archive.ts';
 import { beginWrite, encodingOf, openDatabase } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { ensureEpoch, raiseFence, rowidEpoch } from './fence.ts';
-import { requireSpace } from './files.ts';
 import { migrationStatements } from './guard-statements.ts';
 import {
   archiveOfLastDown,

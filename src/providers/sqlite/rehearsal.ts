@@ -1,10 +1,10 @@
 import { copyFileSync, existsSync, linkSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { ensureFolder, requireSpace } from '../../databases/files.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
 import { copyLive, requireWriteAheadLog } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, liveBytes } from './core.ts';
-import { ensureFolder, requireSpace } from './files.ts';
 
 /** Files that are written once and replaced whole, so that a link shares them without being touched by the copy. */
 function share(from: string, to: string): void {

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { ensureFolder } from '../../databases/files.ts';
 import type { BackupFacts } from '../../domain/facts.ts';
 import type { Migration } from '../../domain/migrations/migration-files.ts';
 import type { WorkContext } from '../../surfaces/surface.port.ts';
@@ -9,7 +10,6 @@ import { backupFile } from './backup-record.ts';
 import { listBackups, verifyBackup } from './backups.ts';
 import { openDatabase } from './connection.ts';
 import { type Core, fingerprintOf } from './core.ts';
-import { ensureFolder } from './files.ts';
 import { migrateUp } from './migrate-up.ts';
 
 /** Archives made after the fact, and the end of the folder they lie in. */

@@ -1,6 +1,14 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import {
+  ensureFolder,
+  publishFile,
+  readJson,
+  removeDatabase,
+  requireSpace,
+  writeFileDurably,
+} from '../../databases/files.ts';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import { isSafeName } from '../../domain/names.ts';
 import type { Secret } from '../../domain/secret.ts';
@@ -16,14 +24,6 @@ import {
 } from './backup-record.ts';
 import { listBackups, readBackup, schemaOf } from './backups.ts';
 import type { Core } from './core.ts';
-import {
-  ensureFolder,
-  publishFile,
-  readJson,
-  removeDatabase,
-  requireSpace,
-  writeFileDurably,
-} from './files.ts';
 import { longWork } from './long-work.ts';
 import {
   bringBack,

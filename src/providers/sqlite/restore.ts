@@ -2,6 +2,13 @@ import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DatabaseSync, backup as onlineBackup } from 'node:sqlite';
+import {
+  ensureFolder,
+  readJson,
+  removeDatabase,
+  requireSpace,
+  writeFileDurably,
+} from '../../databases/files.ts';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import { rowsLost } from '../../domain/facts.ts';
 import type { RestoreResult } from '../../surfaces/database/database.port.ts';
@@ -20,7 +27,6 @@ import {
 import { numberOf, openDatabase, whileBusy } from './connection.ts';
 import { type Core, fingerprintOf, ledgerFor, liveBytes } from './core.ts';
 import { checkFence, raiseFence } from './fence.ts';
-import { ensureFolder, readJson, removeDatabase, requireSpace, writeFileDurably } from './files.ts';
 import { withScratch } from './migration-work.ts';
 import { nextMoment } from './moments.ts';
 import { quoteText, restoredTable } from './names.ts';

@@ -1,10 +1,6 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
-import type { LookContext } from '../../surfaces/surface.port.ts';
-import { type BackupRecord, requireIntact, sealed, soundRecord } from './backup-record.ts';
-import type { Core } from './core.ts';
 import {
   copyFileDurably,
   ensureFolder,
@@ -12,7 +8,11 @@ import {
   requireSpace,
   sha256OfFile,
   writeFileDurably,
-} from './files.ts';
+} from '../../databases/files.ts';
+import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
+import type { LookContext } from '../../surfaces/surface.port.ts';
+import { type BackupRecord, requireIntact, sealed, soundRecord } from './backup-record.ts';
+import type { Core } from './core.ts';
 import { longWork } from './long-work.ts';
 
 /** The second location: where a backup is when the disk of this machine is not. */

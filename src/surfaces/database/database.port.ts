@@ -34,6 +34,14 @@ export interface RestoreResult {
   readonly fingerprint: string;
 }
 
+export interface DatabaseProblem {
+  /** `FAIL`: a way back is not there because of it. */
+  readonly level: 'warn' | 'FAIL';
+  readonly text: string;
+  /** Statement or command that mends it. */
+  readonly fix: string;
+}
+
 /** The last time that a backup was restored as a test, beside the live database. */
 export interface RestoreProof {
   readonly schema: 'unship.restore-proof/1';
@@ -107,6 +115,9 @@ export interface DatabasePort {
     context: LookContext,
     expected: { readonly fingerprint?: string; readonly applied: readonly string[] },
   ): Promise<Observation>;
+
+  /** What is missing for one way back or another, each with what mends it; a provider that needs nothing leaves it out. */
+  problems?(context: LookContext): Promise<readonly DatabaseProblem[]>;
 
   /** Rows that restoring this backup now would lose, per table. */
   countRestoreRisk(context: LookContext, backup: string): Promise<DataAtRisk>;

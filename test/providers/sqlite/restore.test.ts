@@ -5,9 +5,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { requireSpace } from '../../../src/databases/files.ts';
 import { isUnshipError } from '../../../src/domain/errors.ts';
 import type { Release, ReleaseId } from '../../../src/domain/release.ts';
-import { requireSpace } from '../../../src/providers/sqlite/files.ts';
 import { contextOf, makeWorld, type SqliteWorld } from './world.ts';
 
 const refused =

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { copyFile, open, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { UnshipError } from '../../domain/errors.ts';
+import { UnshipError } from '../domain/errors.ts';
 
 export function ensureFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { UnshipError } from '../../domain/errors.ts';
+import { UnshipError } from '../domain/errors.ts';
 import {
   compareVersions,
   type Declaration,
@@ -9,8 +9,8 @@ import {
   type MigrationFile,
   type MigrationFormat,
   parseMigrations,
-} from '../../domain/migrations/migration-files.ts';
-import type { Source } from '../../surfaces/source.port.ts';
+} from '../domain/migrations/migration-files.ts';
+import type { Source } from '../surfaces/source.port.ts';
 import { ensureFolder, readJson, writeFileDurably } from './files.ts';
 
 type KeptMigration = Omit<Migration, 'declared'> & { readonly declared: readonly Declaration[] };
