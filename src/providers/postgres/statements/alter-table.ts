@@ -1,0 +1,308 @@
+import type { Tree } from '../parse.ts';
+import { addConstraint, columnRules, tableRule } from './constraints.ts';
+import { type Script, steadiness } from './script.ts';
+import { allOf, as, isTree, strings, text, typeText } from './tree.ts';
+import { keepsValues, takesEveryValue } from './type-change.ts';
+import { Finding, type LockMode } from './verdict.ts';
+
+/** One subcommand of ALTER TABLE on one table. */
+export interface Subcommand {
+  readonly script: Script;
+  readonly finding: Finding;
+  readonly table: string;
+  readonly relation: Tree;
+  readonly command: Tree;
+}
+
+type Reader = (subcommand: Subcommand) => void;
+
+/** Serial types are integers with a default that counts. */
+const serials: ReadonlySet<string> = new Set([
+  ...['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'],
+]);
+
+function everyTable({ script, table, relation }: Subcommand): readonly string[] {
+  return script.withRows(table, relation);
+}
+
+function addColumn(subcommand: Subcommand): void {
+  const { script, finding, table, command } = subcommand;
+  const definition = as(command.def, 'ColumnDef') ?? {};
+  const column = text(definition.colname);
+  const rules = columnRules(definition.constraints);
+  const type = typeText(definition.typeName);
+  const fillsItself =
+    rules.default !== undefined || rules.isIdentity || rules.generated !== undefined || serials.has(type);
+  script.addedColumns.add(`${table}.${column}`);
+  finding.breaksNew.push(`adds ${table}.${column}`);
+  if (rules.isNotNull && !fillsItself) {
+    finding.breaksOld.push(
+      `adds ${table}.${column} NOT NULL without a default, which older code does not fill`,
+    );
+    finding.remarks.push(`it fails where ${table} has rows`);
+  }
+  const steady = steadiness(rules.default);
+  const isDomain = script.known?.constrainedDomains.has(script.named(type.split('.'))) ?? false;
+  const isFilledRowByRow =
+    steady !== 'steady' || rules.isIdentity || rules.isStored || serials.has(type) || isDomain;
+  for (const each of everyTable(subcommand)) {
+    if (isFilledRowByRow) {
+      finding.rewrites.add(each);
+      finding.scans.add(each);
+    } else if (rules.isNotNull && rules.default === undefined) finding.scans.add(each);
+  }
+  if (steady === 'unknown') finding.remarks.push('whether its default is the same for all rows is not known');
+  for (const constraint of rules.others) {
+    if (text(constraint.contype) === 'CONSTR_FOREIGN') {
+      // Without a default every value is null, which refers to nothing: no row has to be looked at.
+      addConstraint(subcommand, constraint, rules.default === undefined ? 'new and empty' : 'new');
+    } else addConstraint(subcommand, constraint, 'new');
+  }
+}
+
+function dropColumn({ finding, table, command }: Subcommand): void {
+  const column = text(command.name);
+  finding.breaksOld.push(`drops ${table}.${column}, which older code may read`);
+  finding.change(table, `drops ${table}.${column} with its values`);
+  if (text(command.behavior) === 'DROP_CASCADE')
+    finding.remarks.push('CASCADE drops whatever depends on it as well');
+}
+
+/** `USING column` and `USING column::type` are what PostgreSQL does by itself. */
+function isOwnCast(using: unknown, column: string, type: string): boolean {
+  if (using === undefined) return true;
+  const cast = as(using, 'TypeCast');
+  if (cast !== undefined && typeText(cast.typeName) !== type) return false;
+  const reference = as(cast?.arg ?? using, 'ColumnRef');
+  return reference !== undefined && strings(reference.fields).join('.') === column;
+}
+
+function alterType(subcommand: Subcommand): void {
+  const { script, finding, table, command } = subcommand;
+  const column = text(command.name);
+  const definition = as(command.def, 'ColumnDef') ?? {};
+  const type = typeText(definition.typeName);
+  const before = script.column(table, column);
+  const from = before?.type;
+  const own = isOwnCast(definition.raw_default, column, type);
+  const isKept = own && from !== undefined && keepsValues(from, type);
+  const isWider = own && from !== undefined && takesEveryValue(from, type);
+  for (const each of everyTable(subcommand)) {
+    if (!isKept) finding.rewrites.add(each);
+    if (!isKept || before?.isChecked === true) finding.scans.add(each);
+  }
+  finding.breaksNew.push(`makes ${table}.${column} ${type}`);
+  if (!isWider) {
+    finding.breaksOld.push(
+      `makes ${table}.${column} ${type}${from === undefined ? '' : ` of ${from}`}, which older code does not expect`,
+    );
+  }
+  // Wider types hold the same values: nothing that was there is another value now.
+  if (!isWider) finding.change(table, `converts ${table}.${column} to ${type}`);
+  if (from === undefined)
+    finding.remarks.push('its earlier type is not known here: the costlier way is assumed');
+}
+
+function setNotNull(subcommand: Subcommand): void {
+  const { script, finding, table, command } = subcommand;
+  const column = text(command.name);
+  finding.breaksOld.push(`makes ${table}.${column} NOT NULL, which older code may leave empty`);
+  finding.remarks.push(`it fails where ${table}.${column} is null in a row`);
+  for (const each of everyTable(subcommand)) {
+    if (script.column(each, column)?.isProvenNotNull !== true) finding.scans.add(each);
+  }
+}
+
+function dropNotNull({ finding, table, command }: Subcommand): void {
+  const column = text(command.name);
+  finding.breaksOld.push(`lets ${table}.${column} be null, which older code may not expect`);
+  finding.breaksNew.push(`lets ${table}.${column} be null`);
+}
+
+function columnDefault({ script, finding, table, command }: Subcommand): void {
+  const column = `${table}.${text(command.name)}`;
+  const had = script.column(table, text(command.name))?.hasDefault ?? true;
+  if (command.def === undefined) {
+    finding.breaksOld.push(`takes the default of ${column} away, which older code may rely on`);
+    return;
+  }
+  if (had) finding.breaksOld.push(`gives ${column} another default, which older code would write`);
+  finding.breaksNew.push(`gives ${column} a default`);
+}
+
+function identity(word: string, breaks: 'old' | 'new'): Reader {
+  return ({ finding, table, command }) => {
+    const column = `${table}.${text(command.name)}`;
+    if (breaks === 'old') finding.breaksOld.push(`${word} ${column}, which older code may rely on`);
+    else finding.breaksNew.push(`${word} ${column}`);
+  };
+}
+
+function rowSecurity(clause: string, isStricter: boolean): Reader {
+  return ({ finding, table }) => {
+    if (isStricter) {
+      finding.breaksOld.push(`${clause} on ${table}: rows that no policy allows vanish for older code`);
+      return;
+    }
+    finding.breaksNew.push(`${clause} on ${table}`);
+    finding.remarks.push(
+      `rows of ${table} that its policies kept apart can be read by every role with a grant`,
+    );
+  };
+}
+
+function triggers(word: string): Reader {
+  return ({ finding, table }) => {
+    finding.breaksOld.push(`${word} triggers of ${table}, which change what older code writes`);
+    finding.breaksNew.push(`${word} triggers of ${table}`);
+  };
+}
+
+function validate({ finding, table }: Subcommand): void {
+  finding.scans.add(table);
+  finding.remarks.push('it fails where a row does not keep the rule');
+}
+
+function dropConstraint({ script, finding, table, command }: Subcommand): void {
+  const name = text(command.name);
+  finding.breaksNew.push(`drops the rule ${name} of ${table}`);
+  const parent = script.table(table)?.references.get(name);
+  if (parent !== undefined) finding.lock(parent, 'access exclusive');
+  else if (script.known === undefined) {
+    finding.remarks.push(
+      'if it is a foreign key, reads and writes of the table that it refers to wait as well',
+    );
+  }
+}
+
+/** The partition's own lock and that of the default partition, which must hold no row that belongs to it now. */
+function attachPartition({ script, finding, table, command }: Subcommand): void {
+  const partition = script.relation(as(command.def, 'PartitionCmd')?.name);
+  finding.lock(partition, 'access exclusive');
+  finding.scans.add(partition);
+  const other = script.table(table)?.defaultPartition;
+  if (other !== null && other !== undefined) {
+    finding.lock(other, 'access exclusive');
+    finding.scans.add(other);
+  }
+  finding.breaksNew.push(`makes ${partition} a partition of ${table}`);
+  finding.breaksOld.push(`makes ${partition} a partition of ${table}: its rows appear there`);
+}
+
+function detachPartition({ script, finding, table, command }: Subcommand): void {
+  const definition = as(command.def, 'PartitionCmd') ?? {};
+  const partition = script.relation(definition.name);
+  const isConcurrent = definition.concurrent === true;
+  finding.lock(partition, 'access exclusive');
+  if (isConcurrent) finding.transaction = 'outside';
+  const other = script.table(table)?.defaultPartition;
+  if (!isConcurrent && other !== null && other !== undefined) finding.lock(other, 'access exclusive');
+  finding.breaksOld.push(`takes ${partition} out of ${table}: its rows vanish there`);
+  finding.breaksNew.push(`takes ${partition} out of ${table}`);
+}
+
+function rewriteWhole(subcommand: Subcommand): void {
+  subcommand.finding.rewrites.add(subcommand.table);
+  subcommand.finding.scans.add(subcommand.table);
+}
+
+function inherit({ script, finding, table, command }: Subcommand): void {
+  const parent = script.relation(as(command.def, 'RangeVar'));
+  // What leaves its parent does not lock it.
+  if (command.subtype === 'AT_AddInherit') finding.lock(parent, 'share update exclusive');
+  finding.breaksOld.push(`changes whether rows of ${table} appear in ${parent}`);
+  finding.breaksNew.push(`changes whether rows of ${table} appear in ${parent}`);
+}
+
+const nothing: Reader = () => undefined;
+
+/** Lock on the table, whether tables below it take it too, and what it means. Locks are those of PostgreSQL 15. */
+const readers: { readonly [subtype: string]: readonly [LockMode, Reader] } = {
+  AT_AddColumn: ['access exclusive', addColumn],
+  AT_DropColumn: ['access exclusive', dropColumn],
+  AT_AlterColumnType: ['access exclusive', alterType],
+  AT_SetNotNull: ['access exclusive', setNotNull],
+  AT_DropNotNull: ['access exclusive', dropNotNull],
+  AT_ColumnDefault: ['access exclusive', columnDefault],
+  AT_AddIdentity: ['access exclusive', identity('makes the server number', 'new')],
+  AT_SetIdentity: ['access exclusive', identity('changes how the server numbers', 'old')],
+  AT_DropIdentity: ['access exclusive', identity('no longer numbers', 'old')],
+  AT_DropExpression: ['access exclusive', identity('no longer computes', 'old')],
+  AT_SetStatistics: ['share update exclusive', nothing],
+  AT_SetOptions: ['share update exclusive', nothing],
+  AT_ResetOptions: ['share update exclusive', nothing],
+  AT_SetStorage: ['access exclusive', nothing],
+  AT_SetCompression: ['access exclusive', nothing],
+  AT_AddConstraint: ['access exclusive', tableRule],
+  AT_ValidateConstraint: ['share update exclusive', validate],
+  AT_DropConstraint: ['access exclusive', dropConstraint],
+  AT_ChangeOwner: ['access exclusive', nothing],
+  AT_ClusterOn: ['share update exclusive', nothing],
+  AT_DropCluster: ['share update exclusive', nothing],
+  AT_SetLogged: ['access exclusive', rewriteWhole],
+  AT_SetUnLogged: ['access exclusive', rewriteWhole],
+  AT_SetRelOptions: ['share update exclusive', nothing],
+  AT_ResetRelOptions: ['share update exclusive', nothing],
+  AT_ReplicaIdentity: ['access exclusive', nothing],
+  AT_EnableTrig: ['share row exclusive', triggers('turns on')],
+  AT_EnableTrigAll: ['share row exclusive', triggers('turns on')],
+  AT_EnableTrigUser: ['share row exclusive', triggers('turns on')],
+  AT_DisableTrig: ['share row exclusive', triggers('turns off')],
+  AT_DisableTrigAll: ['share row exclusive', triggers('turns off')],
+  AT_DisableTrigUser: ['share row exclusive', triggers('turns off')],
+  AT_AddInherit: ['access exclusive', inherit],
+  AT_DropInherit: ['access exclusive', inherit],
+  AT_AttachPartition: ['share update exclusive', attachPartition],
+  AT_DetachPartition: ['access exclusive', detachPartition],
+  AT_EnableRowSecurity: ['access exclusive', rowSecurity('turns row level security on', true)],
+  AT_ForceRowSecurity: ['access exclusive', rowSecurity('forces row level security', true)],
+  AT_DisableRowSecurity: ['access exclusive', rowSecurity('turns row level security off', false)],
+  AT_NoForceRowSecurity: ['access exclusive', rowSecurity('no longer forces row level security', false)],
+};
+
+/** Changes that PostgreSQL hands on to every table below. */
+const inherited: ReadonlySet<string> = new Set([
+  ...['AT_AddColumn', 'AT_DropColumn', 'AT_AlterColumnType', 'AT_SetNotNull', 'AT_DropNotNull'],
+  ...['AT_AddConstraint', 'AT_DropConstraint', 'AT_ColumnDefault'],
+]);
+
+function lockOf(command: Tree, mode: LockMode): LockMode {
+  const constraint = as(command.def, 'Constraint');
+  if (constraint?.contype === 'CONSTR_FOREIGN') return 'share row exclusive';
+  const detach = as(command.def, 'PartitionCmd');
+  return command.subtype === 'AT_DetachPartition' && detach?.concurrent === true
+    ? 'share update exclusive'
+    : mode;
+}
+
+export function alterTable(script: Script, finding: Finding, node: Tree): void {
+  const relation = isTree(node.relation) ? node.relation : {};
+  const table = script.relation(relation);
+  if (text(node.objtype) === 'OBJECT_INDEX') {
+    // Options and attachment of an index: its table is not looked at.
+    finding.breaksNew.push(`changes the index ${table}`);
+    return;
+  }
+  if (text(node.objtype) === 'OBJECT_TYPE') {
+    finding.breaksOld.push(`changes the type ${table}, which older code may read`);
+    finding.breaksNew.push(`changes the type ${table}`);
+    finding.change('?', `changes the type ${table}`);
+    return;
+  }
+  for (const command of allOf(node.cmds, 'AlterTableCmd')) {
+    const subtype = text(command.subtype);
+    const known = readers[subtype];
+    if (known === undefined) {
+      finding.lock(table, 'access exclusive');
+      finding.unknown(`has a change of ${table} whose effect is not known (${subtype.replace('AT_', '')})`);
+      continue;
+    }
+    const [mode, read] = known;
+    const tables = inherited.has(subtype) ? script.withChildren(table, relation) : [table];
+    for (const each of tables) finding.lock(each, lockOf(command, mode));
+    // Nobody knows a table that the script has made itself: what it does to others still counts.
+    const own = script.isNew(table) ? new Finding() : finding;
+    read({ script, finding: own, table, relation, command });
+    if (own !== finding) finding.takeCost(own);
+  }
+}
