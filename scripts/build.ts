@@ -42,7 +42,7 @@ const programs: readonly Program[] = [
 ];
 
 const cold =
-  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|standby|watch|write-down)|cli\/(commands|completion|manual|help)|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|postgres|slack|sqlite)|gateway\/(?!client|protocol))/;
+  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|standby|watch|write-down)|cli\/(commands|completion|manual|help|output\/written-down)|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|postgres|slack|sqlite)|gateway\/(?!client|protocol))/;
 
 /**
  * What every plan and rollback needs lies in one file: opening eighty small ones was a third of a start. The rest

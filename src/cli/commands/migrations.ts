@@ -13,6 +13,29 @@ export const status: CommandModule = {
   },
 };
 
+export const writeDown: CommandModule = {
+  async run(context) {
+    const { definition, root, environment } = await context.configuration();
+    const [version] = context.arguments;
+    const surface = context.options.text('surface');
+    // Of one command only, and with PostgreSQL's grammar behind it.
+    const { writeDownOf } = await import('../../app/write-down.ts');
+    const { writtenDownScreen } = await import('../output/written-down.ts');
+    const down = await writeDownOf({
+      surfaces: definition.environments[environment]?.surfaces ?? {},
+      root,
+      processEnvironment: context.host.environment,
+      ...(version === undefined ? {} : { version }),
+      ...(surface === undefined ? {} : { surface }),
+    });
+    return {
+      exit: 0,
+      document: { schema: 'unship.written-down/1', ...down },
+      screen: writtenDownScreen(down),
+    };
+  },
+};
+
 export const up: CommandModule = { run: (context) => migrate(context, 'up', 'Apply the migrations?') };
 export const down: CommandModule = {
   run: (context) => migrate(context, 'down', 'Take the migrations back?'),
