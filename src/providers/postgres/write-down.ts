@@ -1,3 +1,4 @@
+import type { Action } from '@supabase/pg-delta/plan';
 import { isUnshipError, messageOf, UnshipError } from '../../domain/errors.ts';
 import { fileOf, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { WrittenDown, WrittenStatement } from '../../domain/report.ts';
@@ -112,6 +113,9 @@ async function factsOf(sides: SideDatabases, name: string): Promise<Facts> {
   }
 }
 
+/** What the differ says of objects that it does not read. */
+const unseen: ReadonlySet<string> = new Set(['unmodeled_kind', 'unresolved_security_label']);
+
 /** Names first, by identity: a differ sees a renamed column as one that goes and one that comes, and values would go. */
 async function draftOn({ parse, sides, was, is, factsBefore, up }: Work, name: string): Promise<Draft> {
   await using connection = await sides.connect(name);
@@ -130,11 +134,20 @@ async function draftOn({ parse, sides, was, is, factsBefore, up }: Work, name: s
     assumedRoles: roles.map((role) => role.name),
     ...(own === undefined ? {} : { defaultOwner: own }),
   });
-  const unmodelled = [...after.diagnostics, ...factsBefore.diagnostics].map(({ message }) => message);
+  const unmodelled = [...after.diagnostics, ...factsBefore.diagnostics].flatMap(({ code, message }) =>
+    unseen.has(code) ? message : [],
+  );
+  const made = new Set(actions.flatMap(({ produces }) => produces.map((id) => JSON.stringify(id))));
+  // Whoever makes an object has every right to it.
+  const isOwnRight = ({ produces }: Action): boolean =>
+    produces.length > 0 &&
+    produces.every((id) => id.kind === 'acl' && id.grantee === own && made.has(JSON.stringify(id.target)));
   return {
     statements: [
       ...renames.map((sql) => ({ sql, ...lossless })),
-      ...actions.map((action) => ({ sql: action.sql, ...markOf(parse, action, known) })),
+      ...actions
+        .filter((action) => !isOwnRight(action))
+        .map((action) => ({ sql: action.sql, ...markOf(parse, action, known) })),
     ],
     inTransaction: actions.every(({ transactionality }) => transactionality === 'transactional'),
     notCovered: [...new Set(unmodelled)],

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { isUnshipError } from '../../../src/domain/errors.ts';
 import { type Migration, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
@@ -298,14 +301,39 @@ describe('what stands beside the live database', () => {
     assert.deepEqual(await databases(), there);
   });
 
+  it('of a process that is killed while the up runs goes with the next call, and so does what runs there', async () => {
+    const there = await databases();
+    const child = spawn(process.execPath, [
+      fileURLToPath(new URL('./write-down-process.ts', import.meta.url)),
+      cluster.url(),
+    ]);
+    const isUnderWay = async (): Promise<boolean> =>
+      (await cluster.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")).length > 0;
+    const gone = once(child, 'exit');
+    while (child.exitCode === null && !(await isUnderWay())) await sleep(50);
+    assert.notDeepEqual(await databases(), there);
+    child.kill('SIGKILL');
+    await gone;
+    await written('CREATE TABLE a (id int)', 'ALTER TABLE a ADD x int');
+    assert.deepEqual(await databases(), there);
+    assert.equal(await isUnderWay(), false);
+  });
+
   it('needs no superuser, and changes nothing of the server', async () => {
     await cluster.query('CREATE ROLE maker LOGIN CREATEDB; CREATE ROLE poor LOGIN');
-    const all = migrations('CREATE TABLE a (id int)', 'CREATE ROLE intruder; ALTER TABLE a ADD x int');
+    const block = 'DO $$ BEGIN CREATE ROLE intruder_too; END $$';
+    const all = migrations(
+      'CREATE TABLE a (id int)',
+      `CREATE ROLE intruder; ${block}; ALTER TABLE a ADD x int`,
+    );
     const [base, up] = all;
     assert.ok(base !== undefined && up !== undefined);
     const down = await writeDown(cluster.url('postgres', 'maker'), up, [base]);
-    assert.deepEqual(down.notCovered, ['it reaches beyond the database: CREATE ROLE intruder']);
-    assert.deepEqual(await cluster.query("SELECT 1 FROM pg_roles WHERE rolname = 'intruder'"), []);
+    assert.deepEqual(down.notCovered, [
+      'it reaches beyond the database: CREATE ROLE intruder',
+      `it reaches beyond the database: ${block}`,
+    ]);
+    assert.deepEqual(await cluster.query("SELECT 1 FROM pg_roles WHERE rolname LIKE 'intruder%'"), []);
     await assert.rejects(
       writeDown(cluster.url('postgres', 'poor'), up, [base]),
       (error) => isUnshipError(error) && error.slug === 'database-denied',

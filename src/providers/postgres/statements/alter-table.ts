@@ -25,6 +25,46 @@ function everyTable({ script, table, relation }: Subcommand): readonly string[] 
   return script.withRows(table, relation);
 }
 
+/** Types of the server that are written without its schema; those with a grammar of their own are known by it. */
+const ofServer: ReadonlySet<string> = new Set([
+  ...[
+    'text',
+    'uuid',
+    'json',
+    'jsonb',
+    'bytea',
+    'date',
+    'inet',
+    'cidr',
+    'macaddr',
+    'money',
+    'xml',
+    'oid',
+    'name',
+  ],
+  ...[
+    'timestamptz',
+    'timetz',
+    'int2',
+    'int4',
+    'int8',
+    'float4',
+    'float8',
+    'bool',
+    'varbit',
+    'tsvector',
+    'tsquery',
+  ],
+  ...['point', 'line', 'box', 'path', 'polygon', 'circle', 'citext', 'hstore', 'ltree', 'vector', 'geometry'],
+]);
+
+/** Whether the type is a domain with a rule, which every row is then held against. */
+function mayBeRuled(script: Script, typeName: unknown, type: string): boolean {
+  const names = strings(isTree(typeName) ? typeName.names : undefined);
+  if (script.known !== undefined) return script.known.constrainedDomains.has(script.named(names));
+  return names[0] !== 'pg_catalog' && !ofServer.has(type.replace('[]', '')) && !serials.has(type);
+}
+
 function addColumn(subcommand: Subcommand): void {
   const { script, finding, table, command } = subcommand;
   const definition = as(command.def, 'ColumnDef') ?? {};
@@ -42,7 +82,7 @@ function addColumn(subcommand: Subcommand): void {
     finding.remarks.push(`it fails where ${table} has rows`);
   }
   const steady = steadiness(rules.default);
-  const isDomain = script.known?.constrainedDomains.has(script.named(type.split('.'))) ?? false;
+  const isDomain = mayBeRuled(script, definition.typeName, type);
   const isFilledRowByRow =
     steady !== 'steady' || rules.isIdentity || rules.isStored || serials.has(type) || isDomain;
   for (const each of everyTable(subcommand)) {

@@ -64,6 +64,10 @@ export class SideDatabases implements AsyncDisposable {
     this.#made.push(name);
     try {
       await this.#keeper.run(`CREATE DATABASE ${identifier(name)} TEMPLATE ${identifier(like)}`);
+      // What is under way there ends when nobody waits for it any more.
+      await this.#keeper.run(
+        `ALTER DATABASE ${identifier(name)} SET client_connection_check_interval = '1s'`,
+      );
     } catch (error) {
       throw new UnshipError('database-denied', {
         happened: `no side database can be made: ${messageOf(error)}`,
@@ -106,8 +110,11 @@ const ofTheServer: ReadonlySet<string> = new Set([
   ...['AlterSubscriptionStmt', 'DropSubscriptionStmt'],
 ]);
 
-export function reachesBeyond(statement: ParsedStatement): boolean {
-  return ofTheServer.has(statement.kind);
+/** The same within a DO block, as migrations make roles that may be there already. */
+const inBlock = /\b(?:create|alter|drop)\s+(?:role|user|group|database|tablespace|system)\b/i;
+
+export function reachesBeyond({ kind, text }: ParsedStatement): boolean {
+  return ofTheServer.has(kind) || (kind === 'DoStmt' && inBlock.test(text));
 }
 
 /** Runs a script as it stands, each statement by itself, but for what reaches beyond the database. */
