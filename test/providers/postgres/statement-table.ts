@@ -21,6 +21,8 @@ CREATE TABLE logs (at date) PARTITION BY RANGE (at);
 CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 CREATE TABLE events_2027 (at date NOT NULL, what text);
 CREATE TABLE base (id int); CREATE TABLE derived (extra int) INHERITS (base);
+CREATE DOMAIN unused AS int;
+CREATE TABLE sized (size positive); CREATE TABLE computed (a int, twice int GENERATED ALWAYS AS (a * 2) STORED);
 CREATE TABLE papers (id int PRIMARY KEY, body text);
 CREATE VIEW adults AS SELECT id, rank FROM users WHERE rank >= 18;
 CREATE MATERIALIZED VIEW totals AS SELECT user_id, sum(total) AS total FROM orders GROUP BY user_id;
@@ -31,7 +33,7 @@ CREATE PROCEDURE clean() LANGUAGE sql AS $$ DELETE FROM lines $$;
 CREATE TRIGGER orders_touch BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE POLICY own_papers ON papers USING (true);
 CREATE STATISTICS users_together ON age, team FROM users;
-CREATE SEQUENCE numbers;
+CREATE SEQUENCE numbers; CREATE PUBLICATION given;
 CREATE SCHEMA shop; CREATE TABLE shop.items (id int PRIMARY KEY, name text);
 INSERT INTO teams VALUES (1, 'one');
 INSERT INTO users (email, name, age, note, seen, address, mood, code, team)
@@ -40,7 +42,7 @@ INSERT INTO orders (user_id, total) SELECT n, n FROM generate_series(1, 20) n;
 INSERT INTO lines SELECT n, n FROM generate_series(1, 10) n;
 INSERT INTO events VALUES ('2026-05-01', 'a'), ('2020-01-01', 'b');
 INSERT INTO base VALUES (1); INSERT INTO derived VALUES (2, 2); INSERT INTO papers VALUES (1, 'x');
-INSERT INTO shop.items VALUES (1, 'thing');
+INSERT INTO shop.items VALUES (1, 'thing'); INSERT INTO sized VALUES (1); INSERT INTO computed (a) VALUES (1);
 REFRESH MATERIALIZED VIEW totals`;
 
 /** The application's own role: it owns nothing. */
@@ -67,7 +69,7 @@ INSERT INTO events (at, what) VALUES ('2026-02-02', 'c'), ('2030-01-01', NULL), 
 INSERT INTO base (id) VALUES (1); INSERT INTO derived (id, extra) VALUES (1, 1);
 INSERT INTO papers (id, body) VALUES (2, 'y');
 DELETE FROM papers WHERE id = 1;
-INSERT INTO shop.items VALUES (2, 'other');
+INSERT INTO shop.items VALUES (2, 'other'); INSERT INTO sized VALUES (NULL), (5000); INSERT INTO computed (a) VALUES (2);
 DO $$ BEGIN
   ASSERT (SELECT count(*) FROM users) = 32;
   ASSERT (SELECT count(*) FROM adults) = 32;
@@ -77,6 +79,7 @@ DO $$ BEGIN
   ASSERT (SELECT count(*) FROM events) = 5;
   ASSERT (SELECT count(*) FROM base) = 4;
   ASSERT (SELECT count(*) FROM papers) = 1;
+  ASSERT (SELECT count(*) FROM computed WHERE twice = a * 2) = 2;
   ASSERT token() IS NOT NULL;
 END $$;
 RESET ROLE`;
@@ -225,7 +228,7 @@ export const statements: readonly string[] = [
   "ALTER TYPE mood ADD VALUE 'mixed'",
   "ALTER TYPE mood RENAME VALUE 'good' TO 'great'",
   'ALTER TYPE mood RENAME TO feeling',
-  'DROP DOMAIN positive',
+  'DROP DOMAIN unused',
   'CREATE SCHEMA other',
   'CREATE SEQUENCE more',
   'ALTER SEQUENCE numbers RESTART WITH 100',
@@ -250,7 +253,72 @@ export const statements: readonly string[] = [
   "SET LOCAL lock_timeout = '2s'",
   'SET LOCAL statement_timeout = 0',
   'SET LOCAL search_path = shop, public',
+  // More of the same kinds.
+  'ALTER DOMAIN positive ADD CONSTRAINT small CHECK (VALUE < 1000)',
+  'ALTER DOMAIN positive ADD CONSTRAINT small CHECK (VALUE < 1000) NOT VALID',
+  'ALTER DOMAIN positive SET NOT NULL',
+  'ALTER DOMAIN positive DROP CONSTRAINT positive_check',
+  'ALTER DOMAIN positive SET DEFAULT 1',
+  'DROP TYPE mood CASCADE',
+  'DROP FUNCTION touch() CASCADE',
+  'DROP SCHEMA shop CASCADE',
+  'DROP SEQUENCE numbers',
+  'DROP STATISTICS users_together',
+  'DROP INDEX users_id_again',
+  'ALTER POLICY own_papers ON papers RENAME TO theirs',
+  'ALTER FUNCTION token() RENAME TO ticket',
+  'ALTER SEQUENCE numbers RENAME TO counts',
+  'ALTER SCHEMA shop RENAME TO store',
+  'ALTER MATERIALIZED VIEW totals RENAME TO sums',
+  'ALTER TABLE events RENAME TO happenings',
+  'ALTER VIEW adults RENAME COLUMN rank TO level',
+  'ALTER VIEW adults SET (security_barrier = true)',
+  'ALTER VIEW adults ALTER COLUMN rank SET DEFAULT 5',
+  'ALTER VIEW adults OWNER TO app',
+  'ALTER TABLE computed ALTER COLUMN twice DROP EXPRESSION',
+  'ALTER TABLE sized ALTER COLUMN size TYPE bigint USING size + 1, ADD COLUMN b int',
+  'ALTER TABLE users ADD CONSTRAINT sane CHECK (true) NOT VALID, ADD COLUMN b int, ALTER COLUMN name SET NOT NULL',
+  'ALTER TABLE users ALTER COLUMN note SET COMPRESSION pglz',
+  'ALTER TABLE events ADD PRIMARY KEY (at)',
+  "ALTER TABLE sized ADD COLUMN many text[] DEFAULT ARRAY['a']",
+  'ALTER TABLE sized ADD COLUMN at timestamptz DEFAULT CURRENT_TIMESTAMP',
+  "ALTER TABLE sized ADD COLUMN at timestamptz DEFAULT now() + interval '1 day'",
+  "ALTER TABLE sized ADD COLUMN n bigint DEFAULT nextval('numbers')",
+  'ALTER TABLE IF EXISTS no_such_table ADD COLUMN n int',
+  'CREATE INDEX ON ONLY events (what)',
+  'CREATE INDEX ON users (lower(name)) WHERE age > 20',
+  'ALTER STATISTICS users_together SET STATISTICS 100',
+  'CREATE PUBLICATION everything FOR ALL TABLES',
+  'CREATE PUBLICATION a_few FOR TABLE lines',
+  'CREATE INDEX ON base (id)',
+  'ALTER TABLE base ADD FOREIGN KEY (id) REFERENCES teams (id) NOT VALID',
+  'CREATE PUBLICATION nothing',
+  'ALTER PUBLICATION given ADD TABLE papers',
+  'ALTER TABLE users ALTER COLUMN email SET NOT NULL',
+  'ALTER TABLE events ADD UNIQUE (at)',
+  'ALTER TABLE base ADD CONSTRAINT c CHECK (id > 0)',
+  'ALTER TABLE base ADD UNIQUE (id)',
+  'DROP VIEW IF EXISTS no_such_view',
+  'DROP TABLE IF EXISTS no_such_table',
+  'CREATE AGGREGATE total_of (int) (SFUNC = int4pl, STYPE = int)',
+  'CREATE CAST (text AS box) WITH INOUT',
+  'CREATE TABLE links (a int REFERENCES orders, b bigint REFERENCES users (id))',
+  'CREATE CONSTRAINT TRIGGER late AFTER INSERT ON lines FROM orders DEFERRABLE FOR EACH ROW EXECUTE FUNCTION touch()',
+  'ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM app',
+  'GRANT app TO CURRENT_USER',
+  'REASSIGN OWNED BY app TO CURRENT_USER',
+  'DO $$ BEGIN PERFORM 1; END $$',
+  'CALL clean()',
+  'SELECT token()',
+  "COMMENT ON CONSTRAINT age_positive ON users IS 'older than nothing'",
+  "COMMENT ON INDEX users_email IS 'by mail'",
+  "COMMENT ON VIEW adults IS 'grown'",
+  "COMMENT ON POLICY own_papers ON papers IS 'mine'",
+  "COMMENT ON TRIGGER orders_touch ON orders IS 'touches'",
   // Rows.
+  'INSERT INTO lines (id) SELECT id FROM orders',
+  'MERGE INTO lines USING orders ON lines.id = orders.id WHEN MATCHED THEN DELETE',
+  'UPDATE lines SET id = lines.id FROM orders WHERE orders.id = lines.id',
   'UPDATE users SET name = upper(name)',
   'DELETE FROM lines WHERE id = 3',
   'INSERT INTO lines (id) VALUES (77)',

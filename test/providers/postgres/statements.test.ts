@@ -128,6 +128,13 @@ describe('what a statement costs is what PostgreSQL does', () => {
       try {
         const observed = await observe(sql);
         assert.equal(verdict.transaction, 'any');
+        if (!verdict.isKnown) {
+          assert.ok(
+            verdict.breaksOld.length > 0 && verdict.changesRows.has('?'),
+            'then everything is assumed',
+          );
+          return;
+        }
         assert.deepEqual(sorted(verdict.locks), sorted(observed.locks));
         if (verdict.statement.kind !== 'TruncateStmt') {
           assert.deepEqual([...verdict.rewrites].sort(), observed.rewrites, 'tables written anew');
@@ -164,10 +171,10 @@ it('without facts of the database nothing is cheaper, and nothing that breaks ol
     assert.ok(untold !== undefined);
     if (told.breaksOld.length > 0) assert.ok(untold.breaksOld.length > 0, sql);
     for (const table of told.rewrites) {
-      if (new RegExp(`\\b${table}\\b`).test(sql)) assert.ok(untold.rewrites.includes(table), sql);
+      if (sql.includes(table)) assert.ok(untold.rewrites.includes(table), sql);
     }
     for (const table of told.changesRows.keys()) {
-      if (new RegExp(`\\b${table}\\b`).test(sql)) assert.ok(untold.changesRows.has(table), sql);
+      if (sql.includes(table)) assert.ok(untold.changesRows.has(table), sql);
     }
   }
 });

@@ -315,9 +315,29 @@ function lockOf(command: Tree, mode: LockMode): LockMode {
     : mode;
 }
 
+/** Tables that the change is handed on to: rules but CHECK go to partitions alone. */
+function below(script: Script, table: string, relation: Tree, command: Tree): readonly string[] {
+  const constraint = as(command.def, 'Constraint');
+  return constraint === undefined || constraint.contype === 'CONSTR_CHECK'
+    ? script.withChildren(table, relation)
+    : script.withPartitions(table, relation);
+}
+
+/** Rules that an index keeps are kept by an index of each partition: it is made under the lock that an index takes. */
+function lockBelow(script: Script, child: string, command: Tree, mode: LockMode): LockMode {
+  const constraint = as(command.def, 'Constraint');
+  const isIndex = ['CONSTR_UNIQUE', 'CONSTR_PRIMARY', 'CONSTR_EXCLUSION'].includes(text(constraint?.contype));
+  const mayBeNull = strings(constraint?.keys).some(
+    (column) => script.column(child, column)?.isProvenNotNull !== true,
+  );
+  if (!isIndex || (constraint?.contype === 'CONSTR_PRIMARY' && mayBeNull)) return lockOf(command, mode);
+  return 'share';
+}
+
 export function alterTable(script: Script, finding: Finding, node: Tree): void {
   const relation = isTree(node.relation) ? node.relation : {};
   const table = script.relation(relation);
+  if (node.missing_ok === true && script.isNowhere(table)) return;
   if (text(node.objtype) === 'OBJECT_INDEX') {
     // Options and attachment of an index: its table is not looked at.
     finding.breaksNew.push(`changes the index ${table}`);
@@ -338,8 +358,11 @@ export function alterTable(script: Script, finding: Finding, node: Tree): void {
       continue;
     }
     const [mode, read] = known;
-    const tables = inherited.has(subtype) ? script.withChildren(table, relation) : [table];
-    for (const each of tables) finding.lock(each, lockOf(command, mode));
+    const isOption = text(node.objtype) === 'OBJECT_VIEW' && subtype.endsWith('RelOptions');
+    finding.lock(table, isOption ? 'access exclusive' : lockOf(command, mode));
+    for (const child of inherited.has(subtype) ? below(script, table, relation, command) : []) {
+      if (child !== table) finding.lock(child, lockBelow(script, child, command, mode));
+    }
     // Nobody knows a table that the script has made itself: what it does to others still counts.
     const own = script.isNew(table) ? new Finding() : finding;
     read({ script, finding: own, table, relation, command });

@@ -64,9 +64,13 @@ function drop(script: Script, finding: Finding, node: Tree): void {
     const name = droppedName(script, object);
     const relation = relationKinds[kind];
     const part = partKinds[kind];
+    if (relation !== undefined && node.missing_ok === true && script.isNowhere(name)) continue;
     if (relation !== undefined) dropRelation(script, finding, relation, name, cascades);
     else if (kind === 'OBJECT_INDEX') dropIndex(script, finding, name, node.concurrent === true);
-    else if (part !== undefined) {
+    else if (kind === 'OBJECT_STATISTIC_EXT') {
+      const table = script.known?.statistics.get(name);
+      if (table !== undefined) finding.lock(table, 'share update exclusive');
+    } else if (part !== undefined) {
       const parts = strings(as(object, 'List')?.items);
       const table = script.named(parts.slice(0, -1));
       finding.lock(table, 'access exclusive');
@@ -76,9 +80,11 @@ function drop(script: Script, finding: Finding, node: Tree): void {
     } else {
       const what = kind.replace('OBJECT_', '').toLowerCase().replace('_', ' ');
       finding.breaksOld.push(`drops the ${what} ${name}, which older code may rely on`);
-      if (cascades || kind === 'OBJECT_SCHEMA')
-        finding.change('?', `drops the ${what} ${name} and what depends on it`);
-      if (cascades) finding.remarks.push('CASCADE drops whatever depends on it as well, columns among it');
+      if (!cascades) continue;
+      // Columns, tables and triggers may be among it, and nobody can tell from the text which.
+      finding.isKnown = false;
+      finding.change('?', `drops the ${what} ${name} and whatever depends on it`);
+      finding.remarks.push('CASCADE drops whatever depends on it as well, columns among it');
     }
   }
 }

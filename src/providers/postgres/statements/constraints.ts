@@ -46,7 +46,9 @@ export function addConstraint(
 ): void {
   const kind = text(constraint.contype);
   const what = words[kind] ?? 'a rule';
-  const tables = script.withRows(table, relation);
+  const tables = (
+    kind === 'CONSTR_CHECK' ? script.withChildren(table, relation) : script.withPartitions(table, relation)
+  ).filter((each) => script.holdsRows(each));
   if (kind === 'CONSTR_FOREIGN') {
     const parent = script.relation(constraint.pktable);
     if (parent !== table) finding.lock(parent, 'share row exclusive');

@@ -54,10 +54,11 @@ function createIndex(script: Script, finding: Finding, node: Tree): void {
   const table = script.relation(relation);
   const index = text(node.idxname) || `an index of ${table}`;
   const isConcurrent = node.concurrent === true;
-  for (const each of script.withChildren(table, relation)) {
+  const tables = script.withPartitions(table, relation);
+  for (const each of tables) {
     finding.lock(each, isConcurrent ? 'share update exclusive' : 'share');
   }
-  for (const each of script.withRows(table, relation)) finding.scans.add(each);
+  for (const each of tables.filter((one) => script.holdsRows(one))) finding.scans.add(each);
   if (isConcurrent) {
     finding.transaction = 'outside';
     finding.remarks.push(
@@ -86,7 +87,6 @@ function createView(script: Script, finding: Finding, node: Tree): void {
 function createTrigger(script: Script, finding: Finding, node: Tree): void {
   const table = script.relation(node.relation);
   finding.lock(table, 'share row exclusive');
-  if (node.constrrel !== undefined) finding.lock(script.relation(node.constrrel), 'share row exclusive');
   if (script.isNew(table)) return;
   finding.breaksOld.push(
     `adds the trigger ${text(node.trigname)} on ${table}, which changes what older code writes`,
@@ -136,10 +136,24 @@ function createStatistics(script: Script, finding: Finding, node: Tree): void {
   }
 }
 
-function createPublication(script: Script, finding: Finding, node: Tree): void {
-  for (const relation of nodesOf(node.pubobjects, 'relation')) {
-    finding.lock(script.relation(relation), 'share update exclusive');
+function publish(script: Script, finding: Finding, node: Tree): void {
+  if (node.action !== undefined && node.action !== 'AP_AddObjects') {
+    finding.unknown('changes a publication in a way that is not known');
+    return;
   }
+  const named = nodesOf(node.pubobjects, 'relation').map((relation) => script.relation(relation));
+  for (const table of named) finding.lock(table, 'share update exclusive');
+  finding.breaksNew.push(`publishes changes as ${text(node.pubname)}`);
+  const isWhole = named.length === 0 && (node.for_all_tables === true || node.pubobjects !== undefined);
+  const tables = isWhole ? [...(script.known?.tables.keys() ?? ['?'])] : named;
+  const stuck = tables.filter((table) => {
+    const found = script.table(table);
+    return !script.isNew(table) && (found === undefined || (found.holdsRows && !found.hasReplicaIdentity));
+  });
+  if (stuck.length === 0) return;
+  finding.breaksOld.push(
+    `publishes ${stuck.slice(0, 3).join(', ')}: without a replica identity its rows can no longer be updated or deleted`,
+  );
 }
 
 /** Something new that nothing from before knows: its name is what newer code needs. */
@@ -163,7 +177,8 @@ export const createReaders: { readonly [kind: string]: Reader } = {
   CreateFunctionStmt: createFunction,
   RuleStmt: createRule,
   CreateStatsStmt: createStatistics,
-  CreatePublicationStmt: createPublication,
+  CreatePublicationStmt: publish,
+  AlterPublicationStmt: publish,
   CreateEnumStmt: adds('type', named('typeName')),
   CompositeTypeStmt: adds('type', (script, node) => script.relation(node.typevar)),
   CreateRangeStmt: adds('type', named('typeName')),

@@ -4,7 +4,7 @@ export interface KnownColumn {
   /** As `format_type` writes it. */
   readonly type: string;
   readonly hasDefault: boolean;
-  /** A valid CHECK constraint proves that it is never null. */
+  /** It is NOT NULL, or a valid CHECK constraint proves that it is never null. */
   readonly isProvenNotNull: boolean;
   /** A CHECK constraint looks at it. */
   readonly isChecked: boolean;
@@ -23,6 +23,8 @@ export interface KnownTable {
   readonly holdsRows: boolean;
   /** Views that are made of it, however many others lie between. */
   readonly views: readonly string[];
+  /** A subscriber can tell which of its rows was changed; without that, a publication stops UPDATE and DELETE. */
+  readonly hasReplicaIdentity: boolean;
 }
 
 /** Facts that a statement's text does not hold. Names of schema `public` are written without it. */
@@ -32,6 +34,8 @@ export interface Known {
   readonly functions: ReadonlySet<string>;
   /** Types with a rule of their own: a column of one is looked at row by row. */
   readonly constrainedDomains: ReadonlySet<string>;
+  /** Table of each statistics object. */
+  readonly statistics: ReadonlyMap<string, string>;
 }
 
 export function nameIn(schema: string, name: string): string {
@@ -45,7 +49,7 @@ const relations = `
     ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
           WHERE x.indrelid = c.oid) AS indexes,
     COALESCE((SELECT json_agg(json_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.atthasdef,
-        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated
+        a.attnotnull OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated
                 AND k.conkey = ARRAY[a.attnum]
                 AND pg_get_expr(k.conbin, k.conrelid) = '(' || quote_ident(a.attname) || ' IS NOT NULL)'),
         EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
@@ -63,6 +67,8 @@ const relations = `
      JOIN pg_class d ON d.oid = p.partdefid JOIN pg_namespace dn ON dn.oid = d.relnamespace
      WHERE p.partrelid = c.oid) AS default_partition,
     c.relkind IN ('r', 'm') AS holds_rows,
+    c.relreplident IN ('f', 'i') OR c.relreplident = 'd' AND
+      EXISTS (SELECT 1 FROM pg_index x WHERE x.indrelid = c.oid AND x.indisprimary) AS has_replica_identity,
     (WITH RECURSIVE over AS (
        SELECT w.ev_class FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid
        WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = c.oid AND w.ev_class <> c.oid
@@ -83,6 +89,7 @@ interface RelationRow {
   readonly children: readonly Pair[];
   readonly default_partition: Pair | null;
   readonly holds_rows: boolean;
+  readonly has_replica_identity: boolean;
   readonly views: readonly Pair[];
 }
 
@@ -99,6 +106,7 @@ function tableOf(row: RelationRow): KnownTable {
     children: row.children.map(([schema, name]) => nameIn(schema, name)),
     defaultPartition: row.default_partition === null ? null : nameIn(...row.default_partition),
     holdsRows: row.holds_rows,
+    hasReplicaIdentity: row.has_replica_identity,
     views: row.views.map(([schema, name]) => nameIn(schema, name)),
   };
 }
@@ -115,11 +123,17 @@ export async function readKnown(connection: Connection): Promise<Known> {
      WHERE t.typtype = 'd' AND (t.typnotnull OR EXISTS (SELECT 1 FROM pg_constraint k WHERE k.contypid = t.oid))
        AND n.nspname !~ '^(pg_|information_schema$)'`,
   );
+  const statistics = await connection.rows<{ schema: string; name: string; of: string; table: string }>(
+    `SELECT n.nspname AS schema, s.stxname AS name, tn.nspname AS of, c.relname AS table
+     FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+     JOIN pg_class c ON c.oid = s.stxrelid JOIN pg_namespace tn ON tn.oid = c.relnamespace`,
+  );
   const names = (found: readonly { schema: string; name: string }[]): ReadonlySet<string> =>
     new Set(found.map(({ schema, name }) => nameIn(schema, name)));
   return {
     tables: new Map(rows.map((row) => [nameIn(row.schema, row.name), tableOf(row)])),
     functions: names(functions),
     constrainedDomains: names(domains),
+    statistics: new Map(statistics.map((one) => [nameIn(one.schema, one.name), nameIn(one.of, one.table)])),
   };
 }

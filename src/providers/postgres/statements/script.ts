@@ -45,15 +45,36 @@ export class Script {
     return inherits ? [name, ...(this.table(name)?.children ?? [])] : [name];
   }
 
+  /** The table and its partitions: what merely inherits from it is left out. */
+  withPartitions(name: string, rangeVar: unknown): readonly string[] {
+    return this.table(name)?.holdsRows === true ? [name] : this.withChildren(name, rangeVar);
+  }
+
+  holdsRows(name: string): boolean {
+    return this.table(name)?.holdsRows !== false;
+  }
+
+  /** Nothing of this name is there, and nothing was made. */
+  isNowhere(name: string): boolean {
+    return this.known !== undefined && this.table(name) === undefined && !this.isNew(name);
+  }
+
   /** The same, without those that hold no rows themselves. */
   withRows(name: string, rangeVar: unknown): readonly string[] {
-    return this.withChildren(name, rangeVar).filter((each) => this.table(each)?.holdsRows !== false);
+    return this.withChildren(name, rangeVar).filter((each) => this.holdsRows(each));
   }
 
   /** The table that an index belongs to; undefined where the catalogue does not say. */
   tableOfIndex(index: string): string | undefined {
     for (const [name, table] of this.known?.tables ?? []) if (table.indexes.includes(index)) return name;
     return undefined;
+  }
+
+  /** Tables that hold rows with a column of this type. */
+  tablesWith(type: string): readonly string[] {
+    return [...(this.known?.tables ?? [])].flatMap(([name, { columns, holdsRows }]) =>
+      holdsRows && [...columns.values()].some((column) => column.type === type) ? [name] : [],
+    );
   }
 
   /** Tables with a foreign key to this one, and those that refer to them, and so on. */

@@ -143,6 +143,12 @@ export const upkeepReaders: { readonly [kind: string]: Reader } = {
     finding.breaksOld.push('changes how a function runs, which older code may call'),
   AlterDomainStmt: (script, finding, node) => {
     const name = script.named(strings(node.typeName));
+    const isHeldAgainst =
+      ['C', 'O', 'V'].includes(text(node.subtype)) && as(node.def, 'Constraint')?.skip_validation !== true;
+    for (const table of isHeldAgainst ? script.tablesWith(name) : []) {
+      finding.lock(table, 'share');
+      finding.scans.add(table);
+    }
     finding.breaksOld.push(`changes the rules of ${name}, which older code need not heed`);
     finding.breaksNew.push(`changes the rules of ${name}`);
     finding.remarks.push('every table with a column of it is read, with writes to them waiting');
