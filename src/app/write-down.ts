@@ -21,6 +21,8 @@ export interface WriteDownRequest {
   readonly surface?: string;
   /** Absent: the newest that has no way back. */
   readonly version?: string;
+  /** Ends it; side databases are gone then as well. */
+  readonly signal?: AbortSignal;
 }
 
 /** What is read of the options of `postgres`. */
@@ -40,7 +42,8 @@ export async function writeDownOf(request: WriteDownRequest): Promise<WrittenDow
   const migration = chosen(migrations, request.version);
   const url = urlOf(options, request);
   const { writeDown } = await import('../providers/postgres/write-down.ts');
-  return await writeDown(url, migration, migrations.slice(0, migrations.indexOf(migration)));
+  const earlier = migrations.slice(0, migrations.indexOf(migration));
+  return await writeDown(url, migration, earlier, request.signal);
 }
 
 function optionsOf({ surfaces, surface }: WriteDownRequest): Options {
@@ -65,7 +68,7 @@ function optionsOf({ surfaces, surface }: WriteDownRequest): Options {
 
 function urlOf({ url }: Options, { processEnvironment }: WriteDownRequest): string {
   const text = isSecretReference(url) ? revealSecret(url, processEnvironment).reveal() : url;
-  if (typeof text === 'string' && URL.canParse(text)) return text;
+  if (typeof text === 'string' && /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)) return text;
   throw new UnshipError('config-invalid', {
     happened: 'the `url` of the database is no address',
     done: 'nothing',

@@ -277,7 +277,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.refused,
     title: 'a migration has no way back',
     next: 'write its down migration, or mark it `-- unship: restore-only`',
-    explain: 'No release goes out whose way back is missing.',
+    explain:
+      'No release goes out whose way back is missing. On PostgreSQL unship migrations write-down writes one for you to review.',
   },
   'no-target': {
     exit: exitCodes.refused,

@@ -1,6 +1,7 @@
 import { carryOut, planned } from '../carry-out.ts';
 import type { Answer, CommandContext, CommandModule } from '../context.ts';
 import { migrationsScreen } from '../output/list-screens.ts';
+import { Interrupted } from '../prompt.ts';
 
 export const status: CommandModule = {
   async run(context) {
@@ -25,8 +26,11 @@ export const writeDown: CommandModule = {
       surfaces: definition.environments[environment]?.surfaces ?? {},
       root,
       processEnvironment: context.host.environment,
+      signal: context.signal,
       ...(version === undefined ? {} : { version }),
       ...(surface === undefined ? {} : { surface }),
+    }).catch((error: unknown) => {
+      throw context.signal.aborted ? new Interrupted() : error;
     });
     return {
       exit: 0,

@@ -1,7 +1,7 @@
 import type { Compatibility } from '../../domain/facts.ts';
 import type { Classification } from '../../domain/migrations/compatibility.ts';
-import type { Migration } from '../../domain/migrations/migration-files.ts';
-import type { ParsedStatement, Tree } from './parse.ts';
+import { fileOf, type Migration } from '../../domain/migrations/migration-files.ts';
+import { loadParser, type ParsedStatement, type Tree } from './parse.ts';
 import { alterTable } from './statements/alter-table.ts';
 import { changeReaders } from './statements/change.ts';
 import { createReaders } from './statements/create.ts';
@@ -42,6 +42,18 @@ export function judgeStatements(
   });
 }
 
+export interface JudgedMigration {
+  readonly verdicts: readonly StatementVerdict[];
+  readonly classification: Classification;
+}
+
+/** Parses and judges a migration's up. Throws `migration-invalid` where the grammar does not take it. */
+export async function judgeMigration(migration: Migration, known?: Known): Promise<JudgedMigration> {
+  const parse = await loadParser();
+  const verdicts = judgeStatements(parse(fileOf(migration, 'up'), migration.up), known);
+  return { verdicts, classification: classifyStatements(migration, verdicts) };
+}
+
 function shorten(text: string): string {
   const line = text.replace(/\s+/g, ' ');
   return line.length > 40 ? `${line.slice(0, 40)} …` : line;
@@ -73,10 +85,7 @@ function judge(
 }
 
 /** The same for the whole of a migration, as the planner wants it. The author's declarations go before the text. */
-export function classifyStatements(
-  migration: Migration,
-  verdicts: readonly StatementVerdict[],
-): Classification {
+function classifyStatements(migration: Migration, verdicts: readonly StatementVerdict[]): Classification {
   const unchanged = migration.declared.has('rows-unchanged');
   const changed = new Map<string, string>();
   for (const [table, how] of unchanged ? [] : verdicts.flatMap((verdict) => [...verdict.changesRows])) {

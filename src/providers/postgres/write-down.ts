@@ -50,6 +50,7 @@ export async function writeDown(
   url: string,
   migration: Migration,
   earlier: readonly Migration[],
+  signal?: AbortSignal,
 ): Promise<WrittenDown> {
   const parse = await loadParser();
   const scriptOf = (one: Migration): Script => {
@@ -58,7 +59,7 @@ export async function writeDown(
   };
   const up = scriptOf(migration);
   const before = earlier.map(scriptOf);
-  await using sides = await SideDatabases.open(url);
+  await using sides = await SideDatabases.open(url, signal);
   const first = await sides.make();
   const work: Work = { parse, sides, up, ...(await upOn(sides, first, before, up)) };
   const proving = await sides.make(first);

@@ -5,7 +5,7 @@ import type { Classification } from '../../../src/domain/migrations/compatibilit
 import { type Migration, parseMigrations } from '../../../src/domain/migrations/migration-files.ts';
 import { loadParser, type Parse } from '../../../src/providers/postgres/parse.ts';
 import { costInWords } from '../../../src/providers/postgres/statements/verdict.ts';
-import { classifyStatements, judgeStatements } from '../../../src/providers/postgres/statements.ts';
+import { judgeMigration, judgeStatements } from '../../../src/providers/postgres/statements.ts';
 
 let parse: Parse;
 before(async () => {
@@ -18,9 +18,8 @@ function migrationOf(sql: string): Migration {
   return migration;
 }
 
-function classify(sql: string): Classification {
-  const migration = migrationOf(sql);
-  return classifyStatements(migration, judgeStatements(parse('7_change.sql', migration.up)));
+async function classify(sql: string): Promise<Classification> {
+  return (await judgeMigration(migrationOf(sql))).classification;
 }
 
 function holds({ oldCodeRuns, newCodeRuns, changesRows }: Classification): string {
@@ -71,16 +70,16 @@ describe('what a migration means for code and rows', () => {
     ['REVOKE ALL ON users FROM app;', 'old breaks; new runs; rows stay'],
   ];
   for (const [sql, means] of cases) {
-    it(sql, () => assert.equal(holds(classify(sql)), means));
+    it(sql, async () => assert.equal(holds(await classify(sql)), means));
   }
 
-  it('the reason names the migration and what it does', () => {
+  it('the reason names the migration and what it does', async () => {
     assert.equal(
-      classify('ALTER TABLE users RENAME COLUMN name TO full_name;').oldCodeRuns.reason,
+      (await classify('ALTER TABLE users RENAME COLUMN name TO full_name;')).oldCodeRuns.reason,
       '7_change renames users.name, which older code may read',
     );
     assert.equal(
-      classify('ALTER TABLE users ADD COLUMN a int;').oldCodeRuns.reason,
+      (await classify('ALTER TABLE users ADD COLUMN a int;')).oldCodeRuns.reason,
       '7_change only adds what older code does not use',
     );
   });

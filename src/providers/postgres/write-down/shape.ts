@@ -23,7 +23,7 @@ const parts: readonly string[] = [
    WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND ${own('nspname')} AND ${noExtension('pg_class', 'c.oid')}`,
   `SELECT 'column ' || c.oid::regclass || '.' || attname, concat_ws(' | ', format_type(atttypid, atttypmod), attnotnull,
      COALESCE(pg_get_expr(d.adbin, d.adrelid), '-'), attidentity, attgenerated, attcollation::regcollation, attstorage,
-     attcompression, attstattarget, attoptions::text, attislocal, attinhcount, attacl::text)
+     to_jsonb(a) ->> 'attcompression', attstattarget, attoptions::text, attislocal, attinhcount, attacl::text)
    FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
    LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
    WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND ${own('nspname')}
@@ -33,7 +33,7 @@ const parts: readonly string[] = [
    FROM pg_constraint k JOIN pg_namespace n ON n.oid = connamespace
    WHERE ${own('nspname')} AND contype <> 't' AND ${noExtension('pg_constraint', 'k.oid')}`,
   `SELECT 'index ' || indexrelid::regclass, concat_ws(' | ', pg_get_indexdef(indexrelid), indisvalid, indisclustered,
-     indisreplident, indnullsnotdistinct)
+     indisreplident, to_jsonb(i) ->> 'indnullsnotdistinct')
    FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace
    WHERE ${own('nspname')} AND ${noExtension('pg_class', 'c.oid')}`,
   `SELECT 'trigger ' || tgrelid::regclass || '.' || tgname, concat_ws(' | ', pg_get_triggerdef(t.oid), tgenabled)

@@ -15,13 +15,25 @@ export class SideDatabases implements AsyncDisposable {
   readonly #keeper: Connection;
   readonly #made: string[] = [];
 
-  private constructor(url: string, keeper: Connection) {
+  readonly #signal: AbortSignal | undefined;
+  readonly #stop = (): void => void this.#end();
+
+  private constructor(url: string, keeper: Connection, signal: AbortSignal | undefined) {
     this.url = url;
     this.#keeper = keeper;
+    this.#signal = signal;
+    signal?.addEventListener('abort', this.#stop);
   }
 
-  static async open(url: string): Promise<SideDatabases> {
-    const sides = new SideDatabases(url, await connect(url, { purpose: 'write-down' }));
+  async #end(): Promise<void> {
+    await this.#keeper
+      .rows('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY ($1)', [this.#made])
+      .catch(() => undefined);
+  }
+
+  /** When the signal comes, what runs on them ends, and whoever waits for it is told so. */
+  static async open(url: string, signal?: AbortSignal): Promise<SideDatabases> {
+    const sides = new SideDatabases(url, await connect(url, { purpose: 'write-down' }), signal);
     try {
       await sides.#clear();
     } catch (error) {
@@ -80,10 +92,12 @@ export class SideDatabases implements AsyncDisposable {
   }
 
   async connect(name: string): Promise<Connection> {
+    this.#signal?.throwIfAborted();
     return await connect(this.url, { database: name, purpose: 'write-down' });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#stop);
     for (const name of this.#made) await this.#drop(name).catch(() => undefined);
     await this.#keeper[Symbol.asyncDispose]();
   }
