@@ -1,5 +1,5 @@
 import type { Tree } from '../parse.ts';
-import type { Subcommand } from './alter-table.ts';
+import type { Subcommand } from './subcommand.ts';
 import { allOf, as, isTree, text } from './tree.ts';
 
 /** What stands behind a column's type. */

@@ -1,4 +1,4 @@
-import { type Connection, identifier } from '../connection.ts';
+import { type Connection, identifier, literal } from '../connection.ts';
 
 /** One thing with a name, known by what a rename leaves as it is: its OID, and for columns the number in their table. */
 interface Named {
@@ -75,10 +75,6 @@ export function vanished(before: Names, after: Names, now: Names): readonly stri
   );
 }
 
-function literalOf(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
 /** The statement that gives `thing`, which is where and what `thing` says, this name. */
 function statement(thing: Named, name: string): string {
   const { kind, schema, owner, extra } = thing;
@@ -93,7 +89,7 @@ function statement(thing: Named, name: string): string {
     case 'POLICY':
       return `ALTER ${kind} ${identifier(thing.name)} ON ${identifier(schema, owner)} RENAME TO ${to}`;
     case 'VALUE':
-      return `ALTER TYPE ${identifier(schema, owner)} RENAME VALUE ${literalOf(thing.name)} TO ${literalOf(name)}`;
+      return `ALTER TYPE ${identifier(schema, owner)} RENAME VALUE ${literal(thing.name)} TO ${literal(name)}`;
     case 'FUNCTION':
     case 'PROCEDURE':
     case 'AGGREGATE':
