@@ -51,7 +51,7 @@ module.exports = {
     }),
     ...may('^src/providers/feed/', packages('yaml')),
     ...may('^src/providers/sqlite/', packages('age-encryption')),
-    ...may('^src/providers/postgres/', packages('pg')),
+    ...may('^src/providers/postgres/', packages('pg', 'libpg-query', '@supabase/pg-delta')),
     ...may('^src/providers/(feed|server)/', inside('builds')),
     // What database providers have in common: texts of migrations, and files that are whole or not there.
     ...may(code('databases'), domain, ports, inside('databases'), core),

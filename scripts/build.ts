@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -33,7 +42,7 @@ const programs: readonly Program[] = [
 ];
 
 const cold =
-  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|shared-state|standby|watch)|cli\/(commands|completion|manual|help)|databases|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|postgres|slack|sqlite)|gateway\/(?!client|protocol)|store\/(carry-over|explain-postgres|inspect-postgres|open-postgres|postgres-))/;
+  /src\/(app\/(adopt|backup-care|direct-plans|doctor|due-runs|incident|rehearsal|release-draft|releasing|reports|shared-state|standby|watch|write-down)|cli\/(commands|completion|manual|help|output\/written-down)|databases|config\/(last-released|schema|provider-schema|detect|evidence|write)|domain\/(error-catalogue|migrations|planner\/release|version|health)|guard|incident\/(?!data-outcome)|providers\/(feed|postgres|slack|sqlite)|gateway\/(?!client|protocol)|store\/(carry-over|explain-postgres|inspect-postgres|open-postgres|postgres-))/;
 
 /**
  * What every plan and rollback needs lies in one file: opening eighty small ones was a third of a start. The rest
@@ -95,6 +104,12 @@ function compileLibrary(): void {
   if (ended.status !== 0) throw new Error('the library entries do not compile');
 }
 
+/** PostgreSQL's grammar looks for its compiled code beside the file that it was bundled into. */
+function copyGrammar(): void {
+  const name = 'libpg-query.wasm';
+  copyFileSync(join(project, 'node_modules', 'libpg-query', 'wasm', name), join(fresh, name));
+}
+
 /** The compiler leaves `.ts` in what declarations import; older compilers of users' know only `.js` there. */
 function mendDeclarations(): void {
   for (const file of globSync('**/*.d.ts', { cwd: fresh })) {
@@ -114,6 +129,7 @@ try {
     if (!existsSync(join(project, program.source))) throw new Error(`${program.source} is missing`);
     await bundle(program);
   }
+  copyGrammar();
   if (existsSync(out)) renameSync(out, old);
   renameSync(fresh, out);
 } finally {

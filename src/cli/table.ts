@@ -271,6 +271,19 @@ export const commands: readonly CommandSpecification[] = [
     load: () => import('./commands/migrations.ts').then((all) => all.down),
   },
   {
+    name: 'migrations write-down',
+    group: 'Data and desktop',
+    summary: 'write the way back of a migration, as SQL to review',
+    details: [
+      'PostgreSQL only. The migrations before it and its up are run on an empty database beside yours, on the same server; the way back is told from what differs, and shown only when up, down and up again lead there and back. Without VERSION the newest migration that has no down.',
+      'Every statement is marked: lossless, or LOSSY and what goes. What the up did to rows is no part of it. Nothing is written into your files, and nothing of yours is touched; the role of the URL needs CREATEDB.',
+    ],
+    arguments: [{ name: 'VERSION' }],
+    options: [surface],
+    examples: [['unship migrations write-down 0018 > down.sql', 'as a file to look at']],
+    load: () => import('./commands/migrations.ts').then((all) => all.writeDown),
+  },
+  {
     name: 'desktop halt',
     group: 'Data and desktop',
     summary: 'offer a desktop version to nobody new',

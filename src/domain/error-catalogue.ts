@@ -156,6 +156,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'free some space, then repeat',
     explain: 'Space is checked before the work begins, with room for the backup and the build.',
   },
+  'down-unproven': {
+    exit: exitCodes.refused,
+    title: 'no way back of this migration could be proven',
+    next: 'write its down migration by hand, or mark it `-- unship: restore-only`',
+    explain:
+      'A down that is written for you is shown only when up, down and up again lead there and back on an empty side database. This one did not; the message names what differs.',
+  },
   'feed-mismatch': {
     exit: exitCodes.failed,
     title: 'clients are not offered what they should be',
@@ -284,7 +291,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     exit: exitCodes.refused,
     title: 'a migration has no way back',
     next: 'write its down migration, or mark it `-- unship: restore-only`',
-    explain: 'No release goes out whose way back is missing.',
+    explain:
+      'No release goes out whose way back is missing. On PostgreSQL unship migrations write-down writes one for you to review.',
   },
   'no-target': {
     exit: exitCodes.refused,

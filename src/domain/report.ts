@@ -157,6 +157,33 @@ export interface BackupReport extends BackupFacts {
   readonly bytes?: number;
 }
 
+/** One statement of a way back that was written for a migration, with what it does to values. */
+export interface WrittenStatement {
+  readonly sql: string;
+  readonly isLossless: boolean;
+  /** Which values do not stay or come back; null when all do. */
+  readonly loses: string | null;
+  /** With which rows the statement fails, and everything stays as it is; null when no row can stop it. */
+  readonly stopsWhere: string | null;
+}
+
+/** The way back of a migration that had none, as the schemas before and after it tell: for a person to review. */
+export interface WrittenDown {
+  readonly version: string;
+  readonly name: string;
+  readonly statements: readonly WrittenStatement[];
+  /** False when a statement of it can't run in a transaction. */
+  readonly inTransaction: boolean;
+  /** What the up does to rows: no statement takes that back. */
+  readonly rowsNotTakenBack: readonly string[];
+  /** Tables whose columns stand in another order afterwards, each with the order. */
+  readonly columnOrder: readonly string[];
+  /** Objects that nobody looked at. */
+  readonly notCovered: readonly string[];
+  /** Fingerprint of the schema before the up, and again after the down. */
+  readonly fingerprint: string;
+}
+
 export interface IncidentReport {
   readonly id: number;
   readonly run: number;

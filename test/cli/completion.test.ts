@@ -45,7 +45,8 @@ test('fish and zsh scripts name every command', () => {
 
 test('the manual page has every command and option, and no line that roff takes for a command', () => {
   const page = manualPage('1.2.3');
-  for (const command of commands) assert.ok(page.includes(`unship ${command.name}`), command.name);
+  for (const command of commands)
+    assert.ok(page.includes(`unship ${command.name.replaceAll('-', '\\-')}`), command.name);
   for (const option of globalOptions) assert.ok(page.includes(option.name.replaceAll('-', '\\-')));
   for (const line of page.trimEnd().split('\n'))
     assert.match(line, /^(\.(TH|SH|TP|IP|B|BR|I|RS|RE)\b|[^.'])/);

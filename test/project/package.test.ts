@@ -79,6 +79,7 @@ test('control 37: the package holds these files and no others', () => {
       'dist/gateway.js',
       'dist/index.d.ts',
       'dist/index.js',
+      'dist/libpg-query.wasm',
       ...providers.flatMap((name) => [
         `dist/providers/${name}/options.d.ts`,
         `dist/providers/${name}/options.js`,

@@ -38,7 +38,10 @@ test('control 35: npm runs no unnamed script, and takes nothing from git, from a
   assert.equal(allowScripts, undefined);
   const ranges = Object.values({ ...description.dependencies, ...description.devDependencies });
   assert.ok(ranges.length > 0);
-  for (const range of ranges) assert.match(String(range), /^\d+\.\d+\.\d+$/);
+  // A version before the first is taken by its name alone, with its reason in a decision record.
+  const early = ['1.0.0-alpha.34'];
+  for (const range of ranges)
+    if (!early.includes(String(range))) assert.match(String(range), /^\d+\.\d+\.\d+$/);
 });
 
 test('control 35: at most twelve direct runtime dependencies', () => {

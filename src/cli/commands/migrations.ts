@@ -1,6 +1,7 @@
 import { carryOut, planned } from '../carry-out.ts';
 import type { Answer, CommandContext, CommandModule } from '../context.ts';
 import { migrationsScreen } from '../output/list-screens.ts';
+import { Interrupted } from '../prompt.ts';
 
 export const status: CommandModule = {
   async run(context) {
@@ -9,6 +10,32 @@ export const status: CommandModule = {
       exit: 0,
       document: { schema: 'unship.migrations/1', migrations },
       screen: migrationsScreen(migrations),
+    };
+  },
+};
+
+export const writeDown: CommandModule = {
+  async run(context) {
+    const { definition, root, environment } = await context.configuration();
+    const [version] = context.arguments;
+    const surface = context.options.text('surface');
+    // Of one command only, and with PostgreSQL's grammar behind it.
+    const { writeDownOf } = await import('../../app/write-down.ts');
+    const { writtenDownScreen } = await import('../output/written-down.ts');
+    const down = await writeDownOf({
+      surfaces: definition.environments[environment]?.surfaces ?? {},
+      root,
+      processEnvironment: context.host.environment,
+      signal: context.signal,
+      ...(version === undefined ? {} : { version }),
+      ...(surface === undefined ? {} : { surface }),
+    }).catch((error: unknown) => {
+      throw context.signal.aborted ? new Interrupted() : error;
+    });
+    return {
+      exit: 0,
+      document: { schema: 'unship.written-down/1', ...down },
+      screen: writtenDownScreen(down),
     };
   },
 };
