@@ -51,6 +51,7 @@ module.exports = {
     }),
     ...may('^src/providers/feed/', packages('yaml')),
     ...may('^src/providers/sqlite/', packages('age-encryption')),
+    ...may('^src/providers/postgres/', packages('pg')),
     ...may('^src/providers/(feed|server)/', inside('builds')),
     ...may('^src/providers/server/', '^src/gateway/client[.]ts$'),
 
