@@ -123,6 +123,8 @@ export async function beginCapture(wish: CaptureWish): Promise<Capture> {
   } catch (error) {
     // What can't be put back now, the next attempt finds written down.
     await endCapture(wish, wish.key).catch(() => {});
+    // Settings that allow no more slots or senders, a missing right.
+    if (['53400', '53300', '42501'].includes(codeOf(error))) throw impossible(messageOf(error), error);
     throw error;
   }
 }
@@ -132,9 +134,14 @@ async function requireLogical(connection: Connection): Promise<void> {
     `SELECT current_setting('wal_level') AS level, current_setting('server_version_num')::int AS server`,
   );
   if (settings?.level === 'logical' && settings.server >= 140_000) return;
-  throw new UnshipError('capture-impossible', {
-    happened: `wal_level is ${settings?.level}, the server's version ${settings?.server}`,
-    done: 'nothing was changed',
+  throw impossible(`wal_level is ${settings?.level}, the server's version ${settings?.server}`);
+}
+
+function impossible(happened: string, cause?: unknown): UnshipError {
+  return new UnshipError('capture-impossible', {
+    happened,
+    done: 'what was changed for it is put back',
+    cause,
   });
 }
 

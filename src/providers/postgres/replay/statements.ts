@@ -95,9 +95,12 @@ function deletion(table: TargetTable, key: readonly number[], nets: readonly Net
   return { sql, kind: 'delete', nets, columns: [] };
 }
 
-/** Values as the server tells them: `concat` writes any type the way its changes are written. */
+/**
+ * Values as the server tells them: `concat` writes any type the way its changes are written. `IS NULL` would also be
+ * true for a composite value of nothing but NULLs.
+ */
 function told(alias: string, name: string): string {
-  return `CASE WHEN ${alias}.${name} IS NOT NULL THEN concat(${alias}.${name}) END`;
+  return `CASE num_nulls(${alias}.${name}) WHEN 0 THEN concat(${alias}.${name}) END`;
 }
 
 function update(table: TargetTable, key: readonly number[], nets: readonly Net[]): Statement {
@@ -159,8 +162,8 @@ export function keylessStatement(change: RowChange, net: Net, fills: Fills): Sta
   const alike = known.map((place) => {
     const { sql, type } = column(table, place);
     const value = net.old[place] ?? null;
-    if (value === null) return `${sql} IS NULL`;
-    const same = `concat(${sql}) = ${textLiteral(value)} AND ${sql} IS NOT NULL`;
+    if (value === null) return `num_nulls(${sql}) = 1`;
+    const same = `concat(${sql}) = ${textLiteral(value)} AND num_nulls(${sql}) = 0`;
     return place === table.helper ? `${sql} = ${textLiteral(value)}::${type} AND ${same}` : same;
   });
   const one = `ctid = (SELECT ctid FROM ONLY ${table.sql} WHERE ${alike.length === 0 ? 'false' : alike.join(' AND ')} LIMIT 1)`;
