@@ -24,18 +24,22 @@ function environmentOf(url: string, database: string): NodeJS.ProcessEnv {
   };
 }
 
-/** Throws `command-failed` with what it said, without passwords: none were given to it where it could print them. */
+/** Returns what it printed. Throws `command-failed` with what it said, without passwords: none were given to it where it could print them. */
 export async function runProgram(
   programs: ClientPrograms,
   name: 'pg_dump' | 'pg_restore',
   args: readonly string[],
   at: { readonly url: string; readonly database: string },
-): Promise<void> {
+): Promise<string> {
   const file = programs.folder === undefined ? name : join(programs.folder, name);
   const child = spawn(file, [...args], {
     env: environmentOf(at.url, at.database),
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     signal: programs.signal,
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
   });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -45,7 +49,7 @@ export async function runProgram(
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code === 0) return;
+  if (code === 0) return output;
   throw new UnshipError('command-failed', {
     happened: `${name} ended with ${code}: ${said.trim()}`,
     done: 'what it had begun is removed by the next attempt',

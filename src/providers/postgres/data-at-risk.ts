@@ -39,6 +39,8 @@ export interface SalvageReport {
   /** Updates whose old rows the server did not tell: whole rows were applied, with what the migration had rewritten. */
   readonly wholeRows: number;
   readonly notCovered: readonly string[];
+  /** Rights and settings of the database that this role may not give to another one. */
+  readonly notCopied: readonly string[];
   readonly ledger: LedgerCheck;
 }
 
@@ -129,6 +131,9 @@ export async function reportOn(
     const rows = await side.rows<{ name: string; count: string }>(sql);
     return Object.fromEntries(rows.map(({ name, count }) => [name, Number(count)]));
   };
+  const [salvage] = await side.rows<{ left: readonly string[] }>(
+    'SELECT not_copied AS left FROM unship.salvage',
+  );
   const { transactions, rows, migrationTransactions, filled, newColumns, newTables, wholeRows } = totals;
   return {
     carried: { transactions, rows, migrationTransactions },
@@ -144,7 +149,7 @@ export async function reportOn(
       ),
     },
     adopted: await counts('SELECT table_name AS name, count(*) FROM unship.adopted GROUP BY 1'),
-    ...{ filled, newColumns, newTables, wholeRows },
+    ...{ filled, newColumns, newTables, wholeRows, notCopied: salvage?.left ?? [] },
     ...seen,
   };
 }

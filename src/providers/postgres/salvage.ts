@@ -71,7 +71,7 @@ export async function prepare(wish: SalvageWish): Promise<SalvageReport> {
     await requireReadable(live, wish.capture);
     await requireFills(live, wish);
   }
-  const left = await restoreBeside(wish);
+  await restoreBeside(wish);
   await using replayer = await openReplayer(wish, names.side);
   await catchUp(wish, replayer);
   const orphans = await settle(replayer);
@@ -80,7 +80,7 @@ export async function prepare(wish: SalvageWish): Promise<SalvageReport> {
   return await reportOn(replayer.side, replayer.totals, {
     orphans,
     ledger,
-    notCovered: [...left, ...uncovered],
+    notCovered: uncovered,
   });
 }
 
@@ -194,9 +194,6 @@ async function switchOver(
     await wish.beforeSwitch?.(replayer.side);
     const seen = { orphans, ledger, notCovered: uncovered };
     const report = await reportOn(replayer.side, replayer.totals, seen);
-    await replayer.side.rows(`UPDATE unship.salvage SET phase = 'switched' WHERE key = $1`, [
-      wish.capture.key,
-    ]);
     await replayer[Symbol.asyncDispose]();
     wish.faults.point('postgres.cutover.drained');
     await endSessions(admin, names.side, [], until);

@@ -1,3 +1,4 @@
+import { rm, writeFile } from 'node:fs/promises';
 import { messageOf } from '../../domain/errors.ts';
 import { type Capture, identityStatement, shortName } from './capture.ts';
 import { type ClientPrograms, runProgram } from './client-programs.ts';
@@ -61,12 +62,12 @@ interface DatabaseRow {
 
 /**
  * The state of the capture, restored beside the live database and ready for what came after it. Returns at once
- * when it is there; what an attempt that was killed has left is removed. Returns settings that could not be copied.
+ * when it is there; what an attempt that was killed has left is removed.
  */
-export async function restoreBeside(wish: SideWish): Promise<readonly string[]> {
+export async function restoreBeside(wish: SideWish): Promise<void> {
   const names = salvageNames(wish.url, wish.capture.key);
   await using admin = await maintenance(wish);
-  if (await isRestored(wish, names, admin)) return [];
+  if (await isRestored(wish, names, admin)) return;
   await admin.run(`DROP DATABASE IF EXISTS ${identifier(names.side)} WITH (FORCE)`);
   const [live] = await admin.rows<DatabaseRow>(
     `SELECT oid, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
@@ -79,19 +80,44 @@ export async function restoreBeside(wish: SideWish): Promise<readonly string[]> 
      LC_COLLATE ${literal(live.collate)} LC_CTYPE ${literal(live.ctype)} OWNER ${identifier(live.owner)}`,
   );
   wish.faults.point('postgres.side.created');
-  await runProgram(
-    wish.programs,
-    'pg_restore',
-    [
-      ...[`--dbname=${names.side}`, `--jobs=${wish.jobs ?? 2}`, '--exit-on-error', '--no-password'],
-      ...['--no-publications', '--no-subscriptions', wish.capture.dump],
-    ],
-    { url: wish.url, database: names.side },
-  );
+  const rights = await restoreInto(wish, names, admin);
   wish.faults.point('postgres.side.restored');
-  const left = await copySettings(admin, live, names);
-  await makeReady(wish, names, live.oid);
+  const settings = await copySettings(admin, live, names);
+  await makeReady(wish, names, live.oid, [...rights, ...settings]);
   wish.faults.point('postgres.side.ready');
+}
+
+/**
+ * Rights on the server's own functions are part of a dump, and only a superuser may give them: for anybody else they
+ * are left out. Returns those.
+ */
+async function restoreInto(
+  wish: SideWish,
+  names: SalvageNames,
+  admin: Connection,
+): Promise<readonly string[]> {
+  const { programs, capture, jobs = 2 } = wish;
+  const at = { url: wish.url, database: names.side };
+  const [role] = await admin.rows<{ all: boolean }>(
+    'SELECT rolsuper AS all FROM pg_roles WHERE rolname = current_user',
+  );
+  const list = `${capture.dump}.list`;
+  const left: string[] = [];
+  const chosen: string[] = [];
+  if (role?.all !== true) {
+    const lines = (await runProgram(programs, 'pg_restore', ['--list', capture.dump], at)).split('\n');
+    const isOthers = (line: string): boolean => /^\d+; \d+ \d+ ACL pg_catalog /.test(line);
+    left.push(...lines.filter(isOthers).map((line) => `right: ${line.replace(/^.* ACL pg_catalog /, '')}`));
+    await writeFile(list, lines.filter((line) => !isOthers(line)).join('\n'), { mode: 0o600 });
+    chosen.push(`--use-list=${list}`);
+  }
+  const how = [`--dbname=${names.side}`, `--jobs=${jobs}`, '--exit-on-error', '--no-password'];
+  const without = ['--no-publications', '--no-subscriptions'];
+  try {
+    await runProgram(programs, 'pg_restore', [...how, ...without, ...chosen, capture.dump], at);
+  } finally {
+    await rm(list, { force: true });
+  }
   return left;
 }
 
@@ -107,7 +133,12 @@ async function isRestored(wish: SideWish, names: SalvageNames, admin: Connection
 }
 
 /** The mark that it is whole comes last. */
-async function makeReady(wish: SideWish, names: SalvageNames, liveOid: number): Promise<void> {
+async function makeReady(
+  wish: SideWish,
+  names: SalvageNames,
+  liveOid: number,
+  notCopied: readonly string[],
+): Promise<void> {
   const { capture } = wish;
   await using side = await connect(wish.url, { purpose: 'restoring', database: names.side });
   const tables = new Map(capture.catalogue.tables.map((table) => [table.oid, table]));
@@ -119,8 +150,8 @@ async function makeReady(wish: SideWish, names: SalvageNames, liveOid: number): 
   await side.run('ANALYZE');
   await addHelperIndexes(side, await readTarget(side, capture.catalogue));
   await side.rows(
-    `INSERT INTO unship.salvage (key, phase, live_oid, applied, totals) VALUES ($1, 'prepared', $2, $3, $4)`,
-    [capture.key, liveOid, lsnText(capture.from), JSON.stringify(noTotals())],
+    `INSERT INTO unship.salvage (key, live_oid, applied, totals, not_copied) VALUES ($1, $2, $3, $4, $5)`,
+    [...[capture.key, liveOid, lsnText(capture.from), JSON.stringify(noTotals())], JSON.stringify(notCopied)],
   );
 }
 

@@ -60,8 +60,8 @@ export function count(counts: { [name: string]: number }, name: string, by = 1):
 export const recordTables = `
   CREATE SCHEMA IF NOT EXISTS unship;
   CREATE TABLE IF NOT EXISTS unship.salvage (
-    key text PRIMARY KEY, phase text NOT NULL, live_oid oid NOT NULL, applied pg_lsn NOT NULL, totals jsonb NOT NULL,
-    needs_full_check boolean NOT NULL DEFAULT false);
+    key text PRIMARY KEY, live_oid oid NOT NULL, applied pg_lsn NOT NULL, totals jsonb NOT NULL,
+    not_copied jsonb NOT NULL);
   CREATE TABLE IF NOT EXISTS unship.markers (key text NOT NULL, number int8 NOT NULL, PRIMARY KEY (key, number));
   CREATE TABLE IF NOT EXISTS unship.conflicts (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, table_name text NOT NULL, kind text NOT NULL, reason text NOT NULL,
