@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Capture } from './capture.ts';
 import { readCatalogue } from './captured-catalogue.ts';
 import { type Connection, identifier, literal } from './connection.ts';
+import { codeOf } from './slot-reader.ts';
 
 /** Prefix of every logical message of ours. */
 export const messagePrefix = 'unship';
@@ -19,8 +21,16 @@ export async function markSession(
   capture: Capture,
 ): Promise<'session' | 'transaction'> {
   if (capture.marks === 'message') return 'transaction';
-  await connection.rows('SELECT pg_replication_origin_session_setup($1)', [capture.origin]);
-  return 'session';
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await connection.rows('SELECT pg_replication_origin_session_setup($1)', [capture.origin]);
+      return 'session';
+    } catch (error) {
+      // The session before has ended, and the server has yet to notice. One at a time has an origin.
+      if (codeOf(error) !== '55006' || attempt === 50) throw error;
+      await sleep(100);
+    }
+  }
 }
 
 /** Lets the origin go, for the next session of the migration. */
