@@ -18,6 +18,7 @@ const benchmarks: { readonly [name: string]: () => Promise<(options: BenchOption
   'cli-start': async () => (await import('./cli-start.ts')).cliStart,
   plan: async () => (await import('./plan.ts')).plan,
   'sqlite-backup': async () => (await import('./sqlite-backup.ts')).sqliteBackup,
+  'postgres-restore': async () => (await import('./postgres-restore.ts')).postgresRestore,
   simulation: async () => (await import('./simulation.ts')).simulation,
   journal: async () => (await import('./journal.ts')).journal,
 };

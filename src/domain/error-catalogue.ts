@@ -59,6 +59,20 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Cancelling is cooperative: the step under way ends, then everything is undone in reverse order.',
   },
+  'capture-impossible': {
+    exit: exitCodes.refused,
+    title: 'the server does not let later writes be captured',
+    next: 'set wal_level = logical on PostgreSQL 14 or newer, restart the server, and give the role REPLICATION',
+    explain:
+      'Going back by restoring a backup keeps later writes only if they can be read from the write-ahead log. Without that, writes since the backup would be lost. On Amazon RDS the setting is rds.logical_replication = 1. Nothing was changed.',
+  },
+  'capture-lost': {
+    exit: exitCodes.refused,
+    title: 'what was written since the backup can no longer be read in full',
+    next: 'unship plan, for another way back',
+    explain:
+      'The server keeps its log for a replication slot only up to max_slot_wal_keep_size, and tables that are altered behind the back of a migration can not be followed. The live database was not touched. Nothing is claimed that is not known: another way back is chosen, and what it would lose is listed first.',
+  },
   'channel-failed': {
     exit: exitCodes.failed,
     title: 'a message could not be delivered',
@@ -103,6 +117,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'read unship plan --details, then repeat with --accept-data-loss=HASH',
     explain:
       'The hash is the one of the plan whose loss was shown; --yes alone never consents to loss. The rows are listed per table.',
+  },
+  'cutover-not-reached': {
+    exit: exitCodes.failed,
+    title: 'the databases could not be switched within the time limit; the live one serves as before',
+    next: 'end what is named, then unship resume',
+    explain:
+      'For the switch every session of the live database is ended and what it committed last is carried over. That took longer than writers may be kept waiting, so the database was opened again. Nothing is lost: the restored copy goes on following it.',
   },
   'data-changed-rows': {
     exit: exitCodes.refused,
@@ -195,6 +216,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'mend what it names, then repeat; unship doctor names rights that are missing',
     explain:
       'A dump that is not whole is never used, and a restore happens beside the live database: that one is as it was.',
+  },
+  'fill-missing': {
+    exit: exitCodes.refused,
+    title: 'new rows lack a required value that the migration had dropped',
+    next: 'name a value for the column that is told under `fills` in the configuration, then unship resume',
+    explain:
+      'The migration dropped a required column without a default. Rows that were written since have no value for it, and it is not made up. With a fill it is given to those rows, and the report counts them.',
   },
   'gateway-unreachable': {
     exit: exitCodes.failed,
