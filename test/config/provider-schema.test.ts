@@ -9,7 +9,7 @@ import { type PostgresOptions, postgres } from '../../src/providers/postgres/opt
 import { type ServerOptions, server } from '../../src/providers/server/options.ts';
 import { type SlackOptions, slack } from '../../src/providers/slack/options.ts';
 import { type SqliteOptions, sqlite } from '../../src/providers/sqlite/options.ts';
-import { postgres } from '../../src/store/options.ts';
+import * as state from '../../src/store/options.ts';
 
 /** Every option of a type, with a value; the compiler says when one was added to the type. */
 const everyServerOption: Required<ServerOptions> = {
@@ -88,9 +88,9 @@ test('the schemas take every option that the types of the providers have', () =>
 
 test('state is taken as its factory writes it, and its address only as a secret', () => {
   const surfaces = { web: server({ switch: { gateway: { port: 1 } } }) };
-  const problems = (state: unknown): readonly ConfigurationProblem[] =>
-    problemsOf({ name: 'vault', environments: { production: { surfaces, state } } });
-  assert.deepEqual(problems(postgres(secret('UNSHIP_STATE_URL'))), []);
+  const problems = (stated: unknown): readonly ConfigurationProblem[] =>
+    problemsOf({ name: 'vault', environments: { production: { surfaces, state: stated } } });
+  assert.deepEqual(problems(state.postgres(secret('UNSHIP_STATE_URL'))), []);
   const written = problems({
     provider: 'postgres',
     options: { url: 'postgres://ada:hunter2hunter2@db/unship' },
