@@ -278,7 +278,7 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
   'journal-corrupt': {
     exit: exitCodes.paused,
     title: 'the journal does not verify',
-    next: 'unship rollback, which does not need it; or restore the state folder from a copy',
+    next: 'unship rollback, which does not need it; or restore the state from a copy',
     explain:
       'The entries of a run are chained by hash; one was altered or lost. The run is not continued on a guess. A new plan looks at what is really there, so a rollback works without it.',
   },

@@ -57,7 +57,8 @@ export async function openPostgresStore(
     await session.close();
     throw explainPostgresError(error, 'opening', session.place);
   }
-  return new SqlStore(new Kysely<Tables>({ dialect: new PostgresStateDialect(session) }), runtime, keeping);
+  const db = new Kysely<Tables>({ dialect: new PostgresStateDialect(session) });
+  return new SqlStore(db, runtime, keeping, async () => await session.close());
 }
 
 interface Version {

@@ -34,7 +34,11 @@ export function openSqliteStore(
     throw explainOpeningError(error, file);
   }
   if (lowestFence > 0) database.prepare('update lease set fence = max(fence, ?)').run(lowestFence);
-  return new SqlStore(new Kysely<Tables>({ dialect: new NodeSqliteDialect(database) }), runtime, keeping);
+  const opened = database;
+  const db = new Kysely<Tables>({ dialect: new NodeSqliteDialect(opened) });
+  return new SqlStore(db, runtime, keeping, async () => {
+    if (opened.isOpen) opened.close();
+  });
 }
 
 /**

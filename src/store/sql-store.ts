@@ -33,10 +33,17 @@ export class SqlStore implements Store {
   readonly #db: Database;
   readonly #runtime: Runtime;
   readonly #keeping: Keeping;
+  readonly #end: () => Promise<void>;
 
-  /** `db` may be a transaction under way: then every write is a part of it. */
-  constructor(db: Database, runtime: Runtime, keeping: Keeping = plainKeeping) {
+  /** `db` may be a transaction under way: then every write is a part of it. `end` closes what was opened for it. */
+  constructor(
+    db: Database,
+    runtime: Runtime,
+    keeping: Keeping = plainKeeping,
+    end: () => Promise<void> = async () => {},
+  ) {
     this.#db = db;
+    this.#end = end;
     this.#runtime = runtime;
     this.#keeping = keeping;
   }
@@ -372,6 +379,9 @@ export class SqlStore implements Store {
 
   async close(): Promise<void> {
     // A transaction ends with its own work, and the connection with the store that it came from.
-    if (!this.#db.isTransaction) await this.#db.destroy();
+    if (this.#db.isTransaction) return;
+    await this.#db.destroy();
+    // Kysely ends nothing that was never asked anything.
+    await this.#end();
   }
 }

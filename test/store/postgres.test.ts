@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Masker } from '../../src/cli/output/mask.ts';
 import { isUnshipError, type UnshipError } from '../../src/domain/errors.ts';
 import { inspectPostgres, isSameAddress, isSameDatabase } from '../../src/store/inspect-postgres.ts';
@@ -58,6 +59,22 @@ describe('the shared state', () => {
       assert.deepEqual(rows, [{ value }], name);
     }
     await session.close();
+  });
+
+  test('one that was opened and asked nothing leaves no session behind, nor does one that was asked', async () => {
+    await using harness = new PostgresHarness(cluster);
+    const wish = { url: cluster.url(), application: harness.application, environment: 'production' };
+    const sessions = async (): Promise<number> =>
+      (await cluster.query(`select 1 from pg_stat_activity where application_name = 'unship: state'`)).length;
+    const before = await sessions();
+    for (const isAsked of [false, true]) {
+      const store = await openPostgresStore(wish, runtime());
+      if (isAsked) await store.lastFence();
+      assert.equal(await sessions(), before + 1);
+      await store.close();
+      for (let looks = 0; looks < 100 && (await sessions()) > before; looks += 1) await sleep(20);
+      assert.equal(await sessions(), before);
+    }
   });
 
   test('many processes that open a fresh one make it once', async () => {
