@@ -165,6 +165,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Without the log, a backup would stop every writer for as long as it takes, and a restore every reader. It is one setting of the file and needs no change in the application.',
   },
+  'database-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the database server does not answer',
+    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
+    explain:
+      'No session could be opened. What was under way is told as unknown until the server answers again.',
+  },
   declined: {
     exit: exitCodes.refused,
     title: 'you said no; nothing was changed',
@@ -188,13 +195,6 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     title: 'this run is no longer the holder of the environment',
     next: 'unship status shows who is',
     explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
-  },
-  'database-unreachable': {
-    exit: exitCodes.failed,
-    title: 'the database server does not answer',
-    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
-    explain:
-      'No session could be opened. What was under way is told as unknown until the server answers again.',
   },
   'fill-missing': {
     exit: exitCodes.refused,
