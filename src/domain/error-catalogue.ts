@@ -165,6 +165,13 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Without the log, a backup would stop every writer for as long as it takes, and a restore every reader. It is one setting of the file and needs no change in the application.',
   },
+  'database-unreachable': {
+    exit: exitCodes.failed,
+    title: 'the database server does not answer',
+    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
+    explain:
+      'No session could be opened. What was under way is told as unknown until the server answers again.',
+  },
   declined: {
     exit: exitCodes.refused,
     title: 'you said no; nothing was changed',
@@ -196,6 +203,7 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship status shows who is',
     explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
   },
+<<<<<<< HEAD
   'database-unreachable': {
     exit: exitCodes.failed,
     title: 'the database server does not answer',
@@ -217,6 +225,8 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'A dump that is not whole is never used, and a restore happens beside the live database: that one is as it was.',
   },
+=======
+>>>>>>> c804118fd315e0b87ac71330853af362f76c4bd3
   'fill-missing': {
     exit: exitCodes.refused,
     title: 'new rows lack a required value that the migration had dropped',
