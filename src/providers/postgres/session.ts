@@ -30,14 +30,17 @@ export function isContended(error: unknown): boolean {
 /** Nothing of a process that is dead or frozen may come later: the port's promise is three seconds. */
 const longestSilenceMs = 3000;
 
+/** A long statement ends soon after its client. Servers on some systems can't see that, and refuse the setting. */
+const noticeTheDead = `DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '1000', false);
+    EXCEPTION WHEN invalid_parameter_value THEN NULL; END $$`;
+
 /**
  * The limits under which the live database is changed. Said again after statements of others, which may set their own:
  * pg_dump writes `SET lock_timeout = 0` into every file.
  */
 export function limits(core: Core): string {
   return `SET lock_timeout = ${core.lockMs}; SET statement_timeout = 0;
-    SET idle_in_transaction_session_timeout = ${longestSilenceMs}; SET client_connection_check_interval = 1000;
-    SET client_min_messages = warning`;
+    SET idle_in_transaction_session_timeout = ${longestSilenceMs}; SET client_min_messages = warning; ${noticeTheDead}`;
 }
 
 /** One transaction on the live database, under our fence. Asks again where a lock could not be had in time. */
