@@ -59,14 +59,22 @@ const leading = /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*/;
 function statementsOf(sql: string, { stmts = [] }: ParseResult): readonly ParsedStatement[] {
   // The parser counts bytes of UTF-8, JavaScript counts others.
   const bytes = Buffer.from(sql, 'utf8');
+  let line = 1;
+  let counted = 0;
   return stmts.flatMap(({ stmt, stmt_location: from = 0, stmt_len: length }) => {
     const [entry] = Object.entries((stmt ?? {}) as Tree);
     if (entry === undefined) return [];
     const end = length === undefined || length === 0 ? bytes.length : from + length;
     const raw = bytes.subarray(from, end).toString('utf8');
     const skipped = leading.exec(raw)?.[0] ?? '';
-    const before = bytes.subarray(0, from).toString('utf8') + skipped;
+    const start = from + Buffer.byteLength(skipped);
+    line += lineBreaks(bytes.subarray(counted, start));
+    counted = start;
     const text = raw.slice(skipped.length).replace(/[\s;]+$/, '');
-    return [{ text, line: lineAt(before, before.length), kind: entry[0], node: entry[1] as Tree }];
+    return [{ text, line, kind: entry[0], node: entry[1] as Tree }];
   });
+}
+
+function lineBreaks(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => sum + (byte === 10 ? 1 : 0), 0);
 }

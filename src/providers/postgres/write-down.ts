@@ -7,6 +7,7 @@ import { loadParser, type Parse, type ParsedStatement } from './parse.ts';
 import { readKnown } from './statements/known.ts';
 import { judgeStatements } from './statements.ts';
 import { lossless, markOf } from './write-down/marks.ts';
+import { type Partitions, readPartitions, undoPartitions } from './write-down/partitions.ts';
 import { misnamed, type Names, readNames, undoRenames, vanished } from './write-down/renames.ts';
 import { columnOrder, differences, fingerprintOf, readShape, type Shape } from './write-down/shape.ts';
 import { reachesBeyond, runScript, SideDatabases } from './write-down/side.ts';
@@ -15,6 +16,7 @@ import { reachesBeyond, runScript, SideDatabases } from './write-down/side.ts';
 interface Snapshot {
   readonly shape: Shape;
   readonly names: Names;
+  readonly partitions: Partitions;
   readonly order: ReadonlyMap<string, string>;
 }
 
@@ -97,6 +99,7 @@ async function snapshot(connection: Connection): Promise<Snapshot> {
   return {
     shape: await readShape(connection),
     names: await readNames(connection),
+    partitions: await readPartitions(connection),
     order: await columnOrder(connection),
   };
 }
@@ -114,6 +117,10 @@ async function factsOf(sides: SideDatabases, name: string): Promise<Facts> {
   }
 }
 
+function keyOf(id: Action['produces'][number]): string {
+  return JSON.stringify(Object.entries(id).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** What the differ says of objects that it does not read. */
 const unseen: ReadonlySet<string> = new Set(['unmodeled_kind', 'unresolved_security_label']);
 
@@ -122,6 +129,12 @@ async function draftOn({ parse, sides, was, is, factsBefore, up }: Work, name: s
   await using connection = await sides.connect(name);
   const renames = undoRenames(was.names, is.names);
   for (const sql of renames) await run(connection, sql, up.file);
+  const { detach, attach } = undoPartitions(
+    was.partitions,
+    await readPartitions(connection),
+    (id) => was.names.has(`c${id}`) && is.names.has(`c${id}`),
+  );
+  for (const sql of [...detach, ...attach]) await run(connection, sql, up.file);
   const known = await readKnown(connection);
   const { plan } = await import('@supabase/pg-delta/plan');
   const after = await factsOf(sides, name);
@@ -129,7 +142,7 @@ async function draftOn({ parse, sides, was, is, factsBefore, up }: Work, name: s
     'SELECT rolname AS name, rolname = current_user AS own FROM pg_roles',
   );
   const own = roles.find((role) => role.own)?.name;
-  const { actions } = plan(after.factBase, factsBefore.factBase, {
+  const { actions, preamble } = plan(after.factBase, factsBefore.factBase, {
     // Roles are the server's: they are there, and nothing of them changes.
     scope: 'database',
     assumedRoles: roles.map((role) => role.name),
@@ -138,19 +151,29 @@ async function draftOn({ parse, sides, was, is, factsBefore, up }: Work, name: s
   const unmodelled = [...after.diagnostics, ...factsBefore.diagnostics].flatMap(({ code, message }) =>
     unseen.has(code) ? message : [],
   );
-  const made = new Set(actions.flatMap(({ produces }) => produces.map((id) => JSON.stringify(id))));
+  const inTransaction = actions.every(({ transactionality }) => transactionality === 'transactional');
+  const made = new Set(actions.flatMap(({ produces }) => produces.map((id) => keyOf(id))));
   // Whoever makes an object has every right to it.
-  const isOwnRight = ({ produces }: Action): boolean =>
-    produces.length > 0 &&
-    produces.every((id) => id.kind === 'acl' && id.grantee === own && made.has(JSON.stringify(id.target)));
+  const isOwnRight = ({ sql, consumes }: Action): boolean =>
+    sql.startsWith('GRANT ') &&
+    consumes.some((id) => id.kind === 'role' && id.name === own) &&
+    consumes.every((id) => (id.kind === 'role' ? id.name === own : made.has(keyOf(id))));
   return {
     statements: [
-      ...renames.map((sql) => ({ sql, ...lossless })),
+      ...[...renames, ...detach].map((sql) => ({ sql, ...lossless })),
+      ...attach.map((sql) => ({ sql, ...lossless, stopsWhere: 'a row lies outside of the bounds' })),
+      // Their bodies may name what comes after them.
+      ...preamble
+        .filter((setting) => setting.name === 'check_function_bodies')
+        .map(({ value }) => ({
+          sql: `SET ${inTransaction ? 'LOCAL ' : ''}check_function_bodies = ${value}`,
+          ...lossless,
+        })),
       ...actions
         .filter((action) => !isOwnRight(action))
         .map((action) => ({ sql: action.sql, ...markOf(parse, action, known) })),
     ],
-    inTransaction: actions.every(({ transactionality }) => transactionality === 'transactional'),
+    inTransaction,
     notCovered: [...new Set(unmodelled)],
   };
 }

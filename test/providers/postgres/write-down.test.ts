@@ -175,6 +175,15 @@ describe('a shop for films', () => {
     });
   }
 
+  it('a partition that was taken out is put back with its rows', async () => {
+    const up = 'ALTER TABLE payment DETACH PARTITION payment_p2022_01';
+    const down = await written(films, up);
+    assert.ok(down.statements.every((one) => one.isLossless));
+    assert.match(down.statements[0]?.sql ?? '', /ATTACH PARTITION "public"."payment_p2022_01" FOR VALUES/);
+    const { before: was, after: is } = await thereAndBack(films, filmRows, up, down);
+    assert.equal(is, was);
+  });
+
   it('a dropped column comes back without its values, and that is told', async () => {
     const up =
       'ALTER TABLE film DROP COLUMN description; ALTER TABLE customer DROP COLUMN first_name CASCADE';
