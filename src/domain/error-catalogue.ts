@@ -165,6 +165,20 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     explain:
       'Without the log, a backup would stop every writer for as long as it takes, and a restore every reader. It is one setting of the file and needs no change in the application.',
   },
+  'database-tool-failed': {
+    exit: exitCodes.failed,
+    title: 'pg_dump or pg_restore ended with an error',
+    next: 'mend what it names, then repeat; unship doctor names rights that are missing',
+    explain:
+      'A dump that is not whole is never used, and a restore happens beside the live database: that one is as it was.',
+  },
+  'database-tools-missing': {
+    exit: exitCodes.refused,
+    title: 'pg_dump and pg_restore are missing, or older than the server',
+    next: "install the client programs of the server's version on this machine",
+    explain:
+      'Backups are taken and restored with the programs of PostgreSQL itself. One that is older than the server refuses it; a newer one is fine. Nothing was changed.',
+  },
   'database-unreachable': {
     exit: exitCodes.failed,
     title: 'the database server does not answer',
@@ -203,30 +217,6 @@ export const errorCatalogue: { readonly [slug: string]: ErrorEntry } = {
     next: 'unship status shows who is',
     explain: 'A newer run took over. What this one tried afterwards was refused and changed nothing.',
   },
-<<<<<<< HEAD
-  'database-unreachable': {
-    exit: exitCodes.failed,
-    title: 'the database server does not answer',
-    next: 'see whether the server runs and the address, the user and the password are right, then repeat',
-    explain:
-      'No session could be opened. What was under way is told as unknown until the server answers again.',
-  },
-  'database-tools-missing': {
-    exit: exitCodes.refused,
-    title: 'pg_dump and pg_restore are missing, or older than the server',
-    next: "install the client programs of the server's version on this machine",
-    explain:
-      'Backups are taken and restored with the programs of PostgreSQL itself. One that is older than the server refuses it; a newer one is fine. Nothing was changed.',
-  },
-  'database-tool-failed': {
-    exit: exitCodes.failed,
-    title: 'pg_dump or pg_restore ended with an error',
-    next: 'mend what it names, then repeat; unship doctor names rights that are missing',
-    explain:
-      'A dump that is not whole is never used, and a restore happens beside the live database: that one is as it was.',
-  },
-=======
->>>>>>> c804118fd315e0b87ac71330853af362f76c4bd3
   'fill-missing': {
     exit: exitCodes.refused,
     title: 'new rows lack a required value that the migration had dropped',
