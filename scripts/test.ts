@@ -14,8 +14,18 @@ import type { TestRecord } from './test-reporter.ts';
 const fileLimitMs = 15 * 60_000;
 const heartbeatMs = 60_000;
 const sideBySide = 2;
-/** It leaves most of the processor to the others, and takes minutes: one of these runs beside the two. */
-const mostlyWaiting: ReadonlySet<string> = new Set(['test/reliability/reliability.test.ts']);
+/** These leave most of the processor to others, and take long: one of them runs beside the two. */
+const mostlyWaiting: ReadonlySet<string> = new Set([
+  'test/bad-input/clock.test.ts',
+  'test/e2e/agent.test.ts',
+  'test/gateway/switch.test.ts',
+  'test/providers/postgres/kill.test.ts',
+  'test/providers/postgres/salvage-kill.test.ts',
+  'test/providers/postgres/salvage-limits.test.ts',
+  'test/providers/server/contract.test.ts',
+  'test/reliability/reliability.test.ts',
+  'test/store/postgres-faults.test.ts',
+]);
 
 interface FileResult {
   readonly file: string;

@@ -70,11 +70,18 @@ function statementsOf(sql: string, { stmts = [] }: ParseResult): readonly Parsed
     const start = from + Buffer.byteLength(skipped);
     line += lineBreaks(bytes.subarray(counted, start));
     counted = start;
-    const text = raw.slice(skipped.length).replace(/[\s;]+$/, '');
+    const text = withoutEnd(raw.slice(skipped.length));
     return [{ text, line, kind: entry[0], node: entry[1] as Tree }];
   });
 }
 
 function lineBreaks(bytes: Uint8Array): number {
   return bytes.reduce((sum, byte) => sum + (byte === 10 ? 1 : 0), 0);
+}
+
+/** Without the semicolon and the space behind it; letter by letter, for a pattern could be made to take very long. */
+function withoutEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && /[\s;]/.test(text.charAt(end - 1))) end -= 1;
+  return text.slice(0, end);
 }
