@@ -1,7 +1,7 @@
 import { UnshipError } from '../../domain/errors.ts';
 import type { BackupFacts, DataAtRisk, DatabaseFacts, MigrationFacts } from '../../domain/facts.ts';
 import { readDatabaseArtifact } from '../../domain/facts.ts';
-import { classifyMigration } from '../../domain/migrations/compatibility.ts';
+import { type Classification, classifyMigration } from '../../domain/migrations/compatibility.ts';
 import { compareVersions, type Migration } from '../../domain/migrations/migration-files.ts';
 import type { LookContext, Observation, Query } from '../../surfaces/surface.port.ts';
 import { type Archive, archiveOfLive } from './archive.ts';
@@ -18,6 +18,7 @@ import { checksumOf } from './migration-work.ts';
 import { backupBefore, orUndefined } from './restore.ts';
 import { countRestoreLoss } from './restore-risk.ts';
 import { serverFacts } from './server.ts';
+import { judgeMigration } from './statements.ts';
 
 /** Texts of everything that may matter, by version; git is asked only for what is not kept already. */
 async function gatherTexts(core: Core, query: Query): Promise<ReadonlyMap<string, Migration>> {
@@ -63,8 +64,16 @@ function preImagesOf(migration: Migration, holds: boolean, live: Live): Migratio
   return 'none';
 }
 
-function factsOfMigration(core: Core, migration: Migration, live: Live): MigrationFacts {
-  const classification = classifyMigration(migration);
+/**
+ * From the text alone, so that the verdict is the same before and after it has run. What the server's grammar does not
+ * take fails when it is to run; until then nothing of it is believed.
+ */
+async function classify(migration: Migration): Promise<Classification> {
+  return (await orUndefined(() => judgeMigration(migration)))?.classification ?? classifyMigration(migration);
+}
+
+async function factsOfMigration(core: Core, migration: Migration, live: Live): Promise<MigrationFacts> {
+  const classification = await classify(migration);
   const restoreOnly = migration.declared.has('restore-only');
   return {
     version: migration.version,
@@ -171,7 +180,7 @@ export async function observe(context: LookContext, core: Core, query: Query): P
     fingerprint: await fingerprintOf(core, connection),
     applied,
     pending: atCommit.map((migration) => migration.version).filter((version) => !inLedger.has(version)),
-    migrations: migrations.map((migration) => factsOfMigration(core, migration, live)),
+    migrations: await Promise.all(migrations.map((migration) => factsOfMigration(core, migration, live))),
     backups: live.backups.map((backup) => (backup.id === unsound ? { ...backup, verified: false } : backup)),
     capabilities: { restore: canRestore, salvage: false },
     measurements: {
