@@ -109,15 +109,15 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'a failed release stays as it is',
     file: engine,
     find: `if (step.onFailure === 'undo' && !isPastNoReturn(journal.plan, journal.state)) {
-      return await this.#undoAll(journal, session, options, error);
+      return await this.#undoOwn(journal, session, options, error);
     }`,
     replace: ``,
   },
   {
     name: 'a run that is cancelled goes on when it is resumed',
     file: engine,
-    find: `return await this.#drive(journal, session, options, await this.#isCancelled(journal));`,
-    replace: `return await this.#drive(journal, session, options, false);`,
+    find: `if (!(await this.#isCancelled(journal))) return await this.#drive(journal, session, options);`,
+    replace: `return await this.#drive(journal, session, options);`,
     shape: 'cancel',
   },
   {
@@ -129,7 +129,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'the lease is not given back',
     file: session,
-    find: `if (!this.#lost.signal.aborted) await this.#store.releaseLease(this.fence);`,
+    find: `await this.#inTurn(async () => await this.#store.releaseLease(this.#fence));`,
     replace: ``,
   },
   {

@@ -87,11 +87,13 @@ export function halted(state: FeedState, version: string, usable: (version: stri
   return { ...next, offered: fallback !== null && usable(fallback) ? fallback : null };
 }
 
-/** Offered again, unless something newer has come out since and still stands. */
+/** Offered again, unless something newer is: what is only out, and not offered, was no longer before the halt. */
 export function unhalted(state: FeedState, version: string): FeedState {
   if (state.versions[version]?.status !== 'halted') return state;
   const next = withStatus(state, version, 'published');
-  return isNewestStanding(next, version) ? { ...next, offered: version } : next;
+  const { offered } = state;
+  const isBeyond = offered !== null && compareVersions(offered, version) > 0;
+  return isBeyond ? next : { ...next, offered: version };
 }
 
 /**

@@ -31,6 +31,21 @@ describe('standby hotfix', () => {
     await fixture.open().verifyOffered(fixture.look(), '1.1.1');
   });
 
+  test('one that was taken off again does not stand in the way of the version whose halt is taken back', async () => {
+    await using fixture = await feedFixture();
+    const good = await release(fixture, '1.0.0');
+    await release(fixture, '1.1.0');
+    await fixture.prepareStandby('1.1.1', good);
+    await fixture.open().pull(fixture.work(), '1.1.0', '1.0.0');
+    await fixture.open().publishStandby(fixture.work(), '1.1.1');
+    // A person wants it back, and then not: the way there and back meets the hotfix that is out.
+    await fixture.open().unpull(fixture.work(), '1.1.0');
+    await fixture.open().verifyOffered(fixture.look(), '1.1.0');
+    await fixture.open().halt(fixture.work(), '1.1.0');
+    await fixture.open().unhalt(fixture.work(), '1.1.0');
+    await fixture.open().verifyOffered(fixture.look(), '1.1.0');
+  });
+
   test('one that is not above every published version is none', async () => {
     await using fixture = await feedFixture();
     const good = await release(fixture, '1.0.0');
