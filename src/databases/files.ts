@@ -7,6 +7,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -49,6 +50,23 @@ export function writeFileDurably(file: string, text: string): void {
     closeSync(descriptor);
   }
   publishFile(temporary, file);
+}
+
+/** What processes of this machine that were killed while they wrote a file there have left. */
+export function removeLeft(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = /^[.].*[.](\d+)[.]partial$/.exec(name)?.[1];
+    if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   parseMigrations,
 } from '../domain/migrations/migration-files.ts';
 import type { Source } from '../surfaces/source.port.ts';
-import { ensureFolder, readJson, writeFileDurably } from './files.ts';
+import { ensureFolder, readJson, removeLeft, writeFileDurably } from './files.ts';
 
 type KeptMigration = Omit<Migration, 'declared'> & { readonly declared: readonly Declaration[] };
 
@@ -92,6 +92,7 @@ export class MigrationTexts {
     ensureFolder(this.#folder);
     const kept: KeptMigration = { ...migration, declared: [...migration.declared] };
     writeFileDurably(this.#keptFile(migration.version), JSON.stringify(kept));
+    removeLeft(this.#folder);
   }
 
   kept(version: string): Migration | undefined {

@@ -12,7 +12,8 @@ import type { Observation } from './observer-process.ts';
 const ended = new Set(['done', 'failed', 'undone', 'superseded']);
 
 /** What a killed process was building, taking in, copying or drafting goes with the undo of it, or the next one. */
-const clearedLater = /\/\.(staging|taking)-|\/backups\/[^/]*\.db\.partial|\/incident-\d+\.md\.\d+\.new$/;
+const clearedLater =
+  /\/\.(staging|taking)-|\/backups\/[^/]*\.db\.partial|\/migrations\/\.[^/]*\.\d+\.partial$|\/incident-\d+\.md\.\d+\.new$/;
 
 /** Puts down what the header says: whoever writes knows its own words again. */
 const ledgerServer = serverSource.replace(
